@@ -1,0 +1,1 @@
+"""A small site to look at, filled by `manage.py demo`."""

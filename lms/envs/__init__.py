@@ -1,0 +1,1 @@
+"""Settings modules: pick one by its short name, `manage.py --settings devstack_docker`."""

@@ -1,0 +1,11 @@
+"""Settings of a developer's machine, and the default."""
+
+from lms.envs.common import *
+from lms.envs.common import SECRET_KEY, env
+from lms.envs.derive import finish
+
+DEBUG = env.bool("DEBUG", default=True)
+SECRET_KEY = SECRET_KEY or "devstack-only-never-use-this-key-where-people-can-reach-it"
+INTERNAL_IPS = ["127.0.0.1"]
+
+finish(globals())
