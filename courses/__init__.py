@@ -1,0 +1,1 @@
+"""Ground floor of Cadence: facts about courses and learners. Knows no message."""

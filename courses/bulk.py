@@ -1,0 +1,210 @@
+"""Writing many rows at once, safely beside other writers, on every database we support."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import IntegrityError, OperationalError, connections, models, router, transaction
+from django.db.models import Q, QuerySet
+
+Row = TypeVar("Row", bound=models.Model)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_TRIES = 5
+FIRST_PAUSE = 0.05
+
+POSTGRESQL_DEADLOCK = "40P01"
+POSTGRESQL_SERIALIZATION = "40001"
+MARIADB_DEADLOCK = 1213
+MARIADB_LOCK_WAIT = 1205
+
+
+def insert_if_absent(
+    model: type[Row], rows: Iterable[Row], *, unique_field: str | Sequence[str], token_field: str | None = None
+) -> list[Row]:
+    """Insert the rows whose key is not stored yet and return those that are ours, with their ids.
+
+    `unique_field` names the unique column, or the columns of a unique constraint. Rows with a null in the key are
+    always inserted. Of rows with an equal key in one call the first wins. Rows are written in key order, so that two
+    callers with the same keys queue up instead of blocking each other.
+
+    With `token_field` (all rows carry one value that no other caller uses) the rows that afterwards carry our token
+    are ours: nothing is ever rolled back, which suits many callers that fight for the same keys. Without it, a caller
+    that lost the race for one key starts again from what is stored by then.
+
+    Returned are the very objects that were passed in. Errors other than a duplicate key are raised.
+    """
+    names = [unique_field] if isinstance(unique_field, str) else list(unique_field)
+    attnames = [_attname(model, name) for name in names]
+    keyless: list[Row] = []
+    by_key: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        key = tuple(getattr(row, attname) for attname in attnames)
+        if None in key:
+            keyless.append(row)
+        else:
+            by_key.setdefault(key, row)
+    ordered = {key: by_key[key] for key in sorted(by_key)}
+    using = router.db_for_write(model)
+    with transaction.atomic(using=using):
+        if token_field is None:
+            inserted = _insert_or_start_again(model, ordered, attnames=attnames, using=using)
+        else:
+            inserted = _insert_and_read_tokens(model, ordered, names=names, token_field=token_field, using=using)
+        _insert_plain(model, keyless, using=using)
+    return inserted + keyless
+
+
+def _attname(model: type[models.Model], name: str) -> str:
+    """Return the attribute that holds the stored value of a field (`course_id` for `course`)."""
+    attname = getattr(model._meta.get_field(name), "attname", None)
+    if attname is None:
+        raise ValueError(f"{model.__name__}.{name} is not stored in a column of its own")
+    return str(attname)
+
+
+def _insert_or_start_again(
+    model: type[Row], by_key: dict[tuple[Any, ...], Row], *, attnames: list[str], using: str
+) -> list[Row]:
+    """Insert what is missing in a savepoint; after a lost race look again. Every try must find a new winner."""
+    known = set(_stored_ids(model, list(by_key), attnames=attnames, using=using))
+    while True:
+        absent = [row for key, row in by_key.items() if key not in known]
+        if not absent:
+            return []
+        try:
+            with transaction.atomic(using=using):
+                _insert_plain(model, absent, using=using)
+            return absent
+        except IntegrityError:
+            found = set(_stored_ids(model, list(by_key), attnames=attnames, using=using))
+            if found <= known:
+                raise
+            known = found
+            for row in absent:
+                row.pk = None
+                row._state.adding = True
+
+
+def _insert_and_read_tokens(
+    model: type[Row], by_key: dict[tuple[Any, ...], Row], *, names: list[str], token_field: str, using: str
+) -> list[Row]:
+    """Insert beside whatever is stored, then ask whose token each key carries."""
+    if not by_key:
+        return []
+    rows = list(by_key.values())
+    tokens = {getattr(row, token_field) for row in rows}
+    if len(tokens) != 1 or None in tokens:
+        raise ValueError(f"all rows must carry one and the same {token_field}")
+    connection = connections[using]
+    manager = model._base_manager.using(using)
+    if connection.vendor == "postgresql":
+        manager.bulk_create(rows, ignore_conflicts=True)
+    else:
+        # SQLite and MariaDB translate ignore_conflicts into INSERT OR/IGNORE, which also hides NOT NULL and foreign
+        # key errors; rewriting the key with itself does not.
+        targets = names if connection.features.supports_update_conflicts_with_target else None
+        manager.bulk_create(rows, update_conflicts=True, update_fields=names, unique_fields=targets)
+    attnames = [_attname(model, name) for name in names]
+    ours = _stored_ids(model, list(by_key), attnames=attnames, using=using, only=Q(**{token_field: tokens.pop()}))
+    claimed = []
+    for key, row in by_key.items():
+        if key in ours:
+            row.pk = ours[key]
+            row._state.adding = False
+            row._state.db = using
+            claimed.append(row)
+    return claimed
+
+
+def _insert_plain(model: type[Row], rows: list[Row], *, using: str) -> None:
+    """Insert rows and give them their ids, also where the database returns none for a batch (MySQL)."""
+    if not rows:
+        return
+    if connections[using].features.can_return_rows_from_bulk_insert:
+        model._base_manager.using(using).bulk_create(rows)
+        return
+    for row in rows:
+        models.Model.save_base(row, force_insert=True, using=using, raw=True)
+
+
+def _stored_ids(
+    model: type[models.Model], keys: list[tuple[Any, ...]], *, attnames: list[str], using: str, only: Q | None = None
+) -> dict[tuple[Any, ...], Any]:
+    """Return {key: id} of the stored rows with these keys, in one query."""
+    if not keys:
+        return {}
+    found = model._base_manager.using(using).filter(any_of(keys, attnames=attnames))
+    if only is not None:
+        found = found.filter(only)
+    return {row[1:]: row[0] for row in found.values_list("pk", *attnames)}
+
+
+def any_of(keys: Sequence[tuple[Any, ...]], *, attnames: Sequence[str]) -> Q:
+    """Return the condition "the columns `attnames` hold one of these keys", for keys of one or two columns."""
+    if len(attnames) == 1:
+        return Q(**{f"{attnames[0]}__in": [key[0] for key in keys]})
+    if len(attnames) != 2:
+        raise ValueError("a key has one or two columns")
+    # Grouped by the column with fewer values: one OR term per group.
+    few = min((0, 1), key=lambda position: len({key[position] for key in keys}))
+    groups: dict[Any, list[Any]] = {}
+    for key in keys:
+        groups.setdefault(key[few], []).append(key[1 - few])
+    condition = Q()
+    for value, others in groups.items():
+        condition |= Q(**{attnames[few]: value, f"{attnames[1 - few]}__in": others})
+    return condition
+
+
+def locked(queryset: "QuerySet[Row]") -> "QuerySet[Row]":
+    """Lock the rows against other writers until the transaction ends, but not against rows that refer to them."""
+    features = connections[queryset.db].features
+    return queryset.select_for_update(no_key=features.has_select_for_no_key_update)
+
+
+def retry_on_deadlock(function: Callable[P, T]) -> Callable[P, T]:
+    """Run a function again, up to five times with growing random pauses, when the database broke a lock cycle.
+
+    Only the outermost call can do so: inside somebody's transaction the error is passed on, because half of that
+    transaction would be missing.
+    """
+
+    @wraps(function)
+    def retried(*args: P.args, **kwargs: P.kwargs) -> T:
+        for attempt in range(1, MAX_TRIES + 1):
+            try:
+                return function(*args, **kwargs)
+            except OperationalError as error:
+                if attempt == MAX_TRIES or transaction.get_connection().in_atomic_block or not is_deadlock(error):
+                    raise
+            time.sleep(random.uniform(0.5, 1.5) * FIRST_PAUSE * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    return retried
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Tell whether an error means "lock cycle or lock timeout, try again"."""
+    if not isinstance(error, OperationalError):
+        return False
+    if _sqlstate(error) in (POSTGRESQL_DEADLOCK, POSTGRESQL_SERIALIZATION):
+        return True
+    if error.args and error.args[0] in (MARIADB_DEADLOCK, MARIADB_LOCK_WAIT):
+        return True
+    return "is locked" in str(error)
+
+
+def transaction_is_lost(error: BaseException) -> bool:
+    """Tell whether the database has already given up the whole transaction, savepoints included."""
+    if not isinstance(error, OperationalError):
+        return False
+    return _sqlstate(error) == POSTGRESQL_SERIALIZATION or bool(error.args and error.args[0] == MARIADB_DEADLOCK)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's five-letter code of an error, when it has one."""
+    return getattr(error.__cause__, "sqlstate", None)

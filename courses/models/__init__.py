@@ -1,0 +1,10 @@
+"""Facts about courses, learners and sites. Written by `courses.services` and the admin, read by everybody."""
+
+from courses.models.catalogue import Course, CourseMode, Section
+from courses.models.configuration import CourseFlag, Flag, SelfPacedConfiguration, SiteConfiguration
+from courses.models.learning import Certificate, Enrollment, LearnerProfile
+
+__all__ = [
+    "Certificate", "Course", "CourseFlag", "CourseMode", "Enrollment", "Flag", "LearnerProfile", "Section",
+    "SelfPacedConfiguration", "SiteConfiguration",
+]

@@ -1,0 +1,1 @@
+"""Receivers that turn the public events of the platform into facts."""
