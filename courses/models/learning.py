@@ -59,7 +59,10 @@ class Certificate(ObservedModel):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="certificates")
     course = models.ForeignKey(Course, on_delete=models.CASCADE, related_name="certificates")
     status = models.CharField(max_length=32, help_text="For example downloadable, notpassing or unavailable.")
-    modified = models.DateTimeField(default=timezone.now, help_text="Time of the newest report (UTC).")
+    modified = models.DateTimeField(auto_now=True, help_text="When the state was last written (UTC).")
+    reported_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Time of the newest event about this certificate."
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -95,6 +98,9 @@ class LearnerProfile(models.Model):
     language = models.CharField(max_length=16, blank=True, help_text="Preferred language code.")
     time_zone = models.CharField(max_length=64, blank=True, help_text="Zone chosen in the account.")
     last_seen_time_zone = models.CharField(max_length=64, blank=True, help_text="Zone the browser reported last.")
+    reported_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Time of the newest event about this account."
+    )
 
     def __str__(self) -> str:
         return f"profile {self.pk}"

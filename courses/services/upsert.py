@@ -1,0 +1,89 @@
+"""Insert a row or write those of its fields that differ, nothing else."""
+
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from django.db import IntegrityError, models, transaction
+
+from courses.bulk import locked
+from courses.models import Course
+
+Word = Literal["created", "changed", "unchanged", "stale"]
+Row = TypeVar("Row", bound=models.Model)
+
+
+def record(
+    model: type[Row],
+    lookup: dict[str, Any],
+    fields: dict[str, Any],
+    *,
+    reported_at: datetime | None = None,
+    save: dict[str, Any] | None = None,
+) -> tuple[Row, Word]:
+    """Insert the row of a key, or write the fields that differ.
+
+    `reported_at` is the time of the event that tells the facts: one that is older than the newest known for the row is
+    "stale" and writes nothing. `save` are arguments for the save of a new row.
+    """
+    with transaction.atomic():
+        row = locked(model._base_manager.filter(**lookup)).first()
+        if row is None:
+            new = model(**lookup, **fields, **({"reported_at": reported_at} if reported_at else {}))
+            clean(new)
+            try:
+                with transaction.atomic():
+                    new.save(force_insert=True, **(save or {}))
+                return new, "created"
+            except IntegrityError:
+                row = locked(model._base_manager.filter(**lookup)).first()
+                if row is None:
+                    raise
+        return _write_differences(row, fields, reported_at=reported_at)
+
+
+def _write_differences(row: Row, fields: dict[str, Any], *, reported_at: datetime | None) -> tuple[Row, Word]:
+    """Write the fields of a stored, locked row that differ."""
+    if is_stale(row, reported_at):
+        return row, "stale"
+    written = assign(row, fields)
+    if written:
+        if reported_at is not None:
+            row.reported_at = reported_at  # type: ignore[attr-defined]
+            written.append("reported_at")
+        if any(field.name == "modified" for field in row._meta.concrete_fields):
+            written.append("modified")
+        row.save(update_fields=written)
+        return row, "changed"
+    if reported_at is not None and row.reported_at != reported_at:  # type: ignore[attr-defined]
+        # Not a change that anybody hears of, but later events are compared with it.
+        type(row)._base_manager.filter(pk=row.pk).update(reported_at=reported_at)
+        row.reported_at = reported_at  # type: ignore[attr-defined]
+    return row, "unchanged"
+
+
+def is_stale(row: models.Model | None, reported_at: datetime | None) -> bool:
+    """Tell whether something newer than a report is already known of a row."""
+    newest = getattr(row, "reported_at", None)
+    return reported_at is not None and newest is not None and reported_at < newest
+
+
+def assign(row: models.Model, fields: dict[str, Any]) -> list[str]:
+    """Set and check the fields of a row that differ; return their names."""
+    before = {name: getattr(row, name) for name in fields}
+    for name, value in fields.items():
+        setattr(row, name, value)
+    clean(row, fields)
+    return [name for name in fields if getattr(row, name) != before[name]]
+
+
+def clean(row: models.Model, only: dict[str, Any] | None = None) -> None:
+    """Check and normalise a row's values; what needs a query (uniqueness, relations) is left to the database."""
+    if isinstance(row, Course):
+        row.fill_from_key()
+    row.clean_fields(
+        exclude={
+            field.name
+            for field in row._meta.concrete_fields
+            if field.is_relation or (only is not None and field.name not in only)
+        }
+    )
