@@ -39,8 +39,8 @@ def check_waffle_cache(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             "WAFFLE_CACHE_NAME names a cache that remembers, so a switch may stay on after it was turned off.",
-            hint='Add a cache "uncached" with the backend django.core.cache.backends.dummy.DummyCache to CACHES and set '
-            'WAFFLE_CACHE_NAME = "uncached".',
+            hint='Add a cache "uncached" with the backend django.core.cache.backends.dummy.DummyCache to CACHES and '
+            'set WAFFLE_CACHE_NAME = "uncached".',
             id="courses.E002",
         )
     ]

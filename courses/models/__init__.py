@@ -2,9 +2,10 @@
 
 from courses.models.catalogue import Course, CourseMode, Section
 from courses.models.configuration import CourseFlag, Flag, SelfPacedConfiguration, SiteConfiguration
+from courses.models.fresh import FreshConfigurationModel
 from courses.models.learning import Certificate, Enrollment, LearnerProfile
 
 __all__ = [
-    "Certificate", "Course", "CourseFlag", "CourseMode", "Enrollment", "Flag", "LearnerProfile", "Section",
-    "SelfPacedConfiguration", "SiteConfiguration",
+    "Certificate", "Course", "CourseFlag", "CourseMode", "Enrollment", "Flag",
+    "FreshConfigurationModel", "LearnerProfile", "Section", "SelfPacedConfiguration", "SiteConfiguration",
 ]

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
@@ -150,7 +152,9 @@ class CourseMode(ObservedModel):
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="After this instant nobody can choose the mode. Empty: no limit."
     )
-    sku = models.CharField(max_length=255, blank=True, verbose_name="SKU", help_text="Number of the article in the shop.")
+    sku = models.CharField(
+        max_length=255, blank=True, verbose_name="SKU", help_text="Number of the article in the shop."
+    )
 
     class Meta:
         ordering: ClassVar = ["course", "slug"]
@@ -184,3 +188,24 @@ def courses_touched(course: Course, before: dict[str, Any]) -> list[Course]:
     if before["course_id"] == course.pk:
         return [course]
     return [course, *Course.objects.filter(pk=before["course_id"])]
+
+
+@receiver(post_delete, sender=Section)
+def section_removed(instance: Section, origin: Any = None, **kwargs: Any) -> None:
+    """Tell that a course has lost a section, unless the course itself goes. Django deletes inside a transaction."""
+    if not goes_with_course(origin):
+        signals.sections_changed.send(sender=Section, course=instance.course)
+
+
+@receiver(post_delete, sender=CourseMode)
+def mode_removed(instance: CourseMode, origin: Any = None, **kwargs: Any) -> None:
+    """Tell that a course is no longer offered in a mode, unless the course itself goes."""
+    if not goes_with_course(origin):
+        signals.course_modes_changed.send(
+            sender=CourseMode, course=instance.course, slugs=frozenset([instance.slug])
+        )
+
+
+def goes_with_course(origin: Any) -> bool:
+    """Tell whether a deletion began at the course (an instance or a queryset)."""
+    return isinstance(origin, Course) or getattr(origin, "model", None) is Course

@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-from config_models.models import ConfigurationModel
 from django.contrib.sites.models import Site
 from django.db import models
 from waffle.models import AbstractUserFlag
 
 from courses.models.catalogue import Course
+from courses.models.fresh import FreshConfigurationModel
 from courses.validators import (
     validate_color,
     validate_links,
@@ -32,7 +32,9 @@ class SiteConfiguration(models.Model):
     platform_name = models.CharField(
         max_length=255, blank=True, validators=[validate_one_line], help_text=f"Name in the mails. {PLATFORM}"
     )
-    logo_url = models.URLField(max_length=500, blank=True, verbose_name="logo", help_text=f"Address of the picture. {PLATFORM}")
+    logo_url = models.URLField(
+        max_length=500, blank=True, verbose_name="logo", help_text=f"Address of the picture. {PLATFORM}"
+    )
     primary_color = models.CharField(
         max_length=7, blank=True, validators=[validate_color], verbose_name="colour", help_text=f"#RRGGBB. {PLATFORM}"
     )
@@ -51,7 +53,8 @@ class SiteConfiguration(models.Model):
         help_text="Name of the mailing list in the header. Empty: none.",
     )
     time_zone = models.CharField(
-        max_length=64, blank=True, validators=[validate_zone], help_text="IANA name, for example Europe/Madrid. Empty: UTC."
+        max_length=64, blank=True, validators=[validate_zone],
+        help_text="IANA name, for example Europe/Madrid. Empty: UTC.",
     )
     language = models.CharField(max_length=16, blank=True, help_text=f"Language code. {PLATFORM}")
     social_links = models.JSONField(
@@ -95,8 +98,8 @@ class CourseFlag(models.Model):
         return "on" if self.on else "off"
 
 
-class SelfPacedConfiguration(ConfigurationModel):
+class SelfPacedConfiguration(FreshConfigurationModel):
     """Allows course teams to make a course self-paced. The newest row counts."""
 
-    class Meta(ConfigurationModel.Meta):
+    class Meta(FreshConfigurationModel.Meta):
         verbose_name = "self-paced configuration"

@@ -1,0 +1,147 @@
+"""Admin pages of the ground floor. Every list needs the same few queries whatever its length."""
+
+from typing import ClassVar
+
+from config_models.admin import ConfigurationModelAdmin
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from waffle.admin import FlagAdmin
+
+from courses.forms import CourseForm, SiteConfigurationForm
+from courses.models import (
+    Certificate,
+    Course,
+    CourseFlag,
+    CourseMode,
+    Enrollment,
+    Flag,
+    LearnerProfile,
+    Section,
+    SelfPacedConfiguration,
+    SiteConfiguration,
+)
+
+
+class LargeTableAdmin(admin.ModelAdmin):
+    """A list that does not count the whole table and is read by id."""
+
+    show_full_result_count = False
+    ordering = ("-id",)
+    list_per_page = 50
+
+
+@admin.register(Course)
+class CourseAdmin(admin.ModelAdmin):
+    """Courses; a search finds an exact key, organisation or title."""
+
+    form = CourseForm
+    list_display = ("key", "title", "org", "self_paced", "is_active", "start", "end")
+    list_filter = ("self_paced", "is_active")
+    search_fields = ("key__exact", "org__exact", "title__exact")
+    search_help_text = "Exact course key, organisation or title."
+    readonly_fields = ("reported_at", "created", "modified")
+    show_full_result_count = False
+
+
+class CoursePartAdmin(LargeTableAdmin):
+    """What hangs on a course."""
+
+    autocomplete_fields = ("course",)
+    list_select_related = ("course",)
+    search_fields = ("course__key__exact",)
+    search_help_text = "Exact course key."
+
+
+@admin.register(Section)
+class SectionAdmin(CoursePartAdmin):
+    """Sections and their highlights."""
+
+    list_display = ("course", "index", "title", "visible_to_staff_only", "hide_from_toc")
+    list_filter = ("visible_to_staff_only", "hide_from_toc")
+
+
+@admin.register(CourseMode)
+class CourseModeAdmin(CoursePartAdmin):
+    """Modes in which courses are offered."""
+
+    list_display = ("course", "slug", "price", "currency", "expires_at", "sku")
+
+
+class LearnerInCourseAdmin(LargeTableAdmin):
+    """What a learner has in a course."""
+
+    raw_id_fields = ("user", "course")
+    list_select_related = ("user", "course")
+    search_fields = ("user__username__exact", "course__key__exact")
+    search_help_text = "Exact user name or course key."
+    readonly_fields: ClassVar[tuple[str, ...]] = ("reported_at",)
+
+
+@admin.register(Enrollment)
+class EnrollmentAdmin(LearnerInCourseAdmin):
+    """Enrolments."""
+
+    list_display = ("id", "user", "course", "mode", "is_active", "created_at")
+    list_filter = ("is_active",)
+
+
+@admin.register(Certificate)
+class CertificateAdmin(LearnerInCourseAdmin):
+    """Certificates."""
+
+    list_display = ("id", "user", "course", "status", "modified")
+    readonly_fields = ("reported_at", "modified")
+
+
+@admin.register(LearnerProfile)
+class LearnerProfileAdmin(LargeTableAdmin):
+    """Profiles of learners."""
+
+    list_display = ("id", "user", "lms_user_id", "language", "time_zone", "last_seen_time_zone")
+    raw_id_fields = ("user",)
+    list_select_related = ("user",)
+    search_fields = ("user__username__exact",)
+    search_help_text = "Exact user name."
+    readonly_fields = ("reported_at",)
+
+
+@admin.register(SiteConfiguration)
+class SiteConfigurationAdmin(admin.ModelAdmin):
+    """Branding and organisations of the sites."""
+
+    form = SiteConfigurationForm
+    list_display = ("site", "platform_name", "from_address", "time_zone", "language")
+    list_select_related = ("site",)
+    search_fields = ("site__domain__exact",)
+    search_help_text = "Exact domain."
+
+
+class CourseFlagInline(admin.TabularInline):
+    """The courses for which a flag is on or off."""
+
+    model = CourseFlag
+    autocomplete_fields = ("course",)
+    extra = 1
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CourseFlag]:
+        """Read the courses with the rows."""
+        return super().get_queryset(request).select_related("course")
+
+
+@admin.register(Flag)
+class CourseFlagAdmin(FlagAdmin):
+    """Flags with their courses; for course flags only `everyone` and the courses count."""
+
+    inlines = (CourseFlagInline,)
+    search_fields = ("name__exact",)
+    search_help_text = "Exact name."
+
+
+@admin.register(SelfPacedConfiguration)
+class SelfPacedConfigurationAdmin(ConfigurationModelAdmin):
+    """Whether courses may become self-paced. The newest row counts, older ones stay as history."""
+
+    list_display = ("id", "enabled", "change_date", "changed_by")
+    list_select_related = ("changed_by",)
+    date_hierarchy = None

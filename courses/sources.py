@@ -1,0 +1,150 @@
+"""Where `sync_courses` reads facts from: a host implements `Source`, or writes a file (see `courses.json_source`)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+
+class Unset(Enum):
+    """The value of a field that a source does not tell; what is stored stays."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Base of the rows a source yields. `place` says where the row comes from, for messages ("line 12")."""
+
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourseRow(Fact):
+    """One course; the columns of Course."""
+
+    key: str
+    title: str | Unset = UNSET
+    org: str | Unset = UNSET
+    start: datetime | None | Unset = UNSET
+    end: datetime | None | Unset = UNSET
+    self_paced: bool | Unset = UNSET
+    is_active: bool | Unset = UNSET
+    language: str | Unset = UNSET
+    weeks_to_complete: int | None | Unset = UNSET
+    price: Decimal | None | Unset = UNSET
+    currency: str | Unset = UNSET
+    highlights_enabled_for_messaging: bool | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeRow(Fact):
+    """One mode of a course. When a source tells any mode of a course it must tell all: the others are removed."""
+
+    course: str
+    slug: str
+    price: Decimal | Unset = UNSET
+    currency: str | Unset = UNSET
+    expires_at: datetime | None | Unset = UNSET
+    sku: str | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionRow(Fact):
+    """One section of a course. When a source tells any section of a course it must tell all: the others are removed."""
+
+    course: str
+    index: int
+    title: str | Unset = UNSET
+    visible_to_staff_only: bool | Unset = UNSET
+    hide_from_toc: bool | Unset = UNSET
+    highlights: list[str] | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnerRow(Fact):
+    """One learner; `lms_user_id` is the number of the account on the platform."""
+
+    username: str
+    email: str | Unset = UNSET
+    first_name: str | Unset = UNSET
+    last_name: str | Unset = UNSET
+    is_active: bool | Unset = UNSET
+    has_usable_password: bool | Unset = UNSET
+    lms_user_id: int | Unset = UNSET
+    language: str | Unset = UNSET
+    time_zone: str | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentRow(Fact):
+    """One learner's place in a course; the learner by number on the platform or by user name."""
+
+    course: str
+    username: str | Unset = UNSET
+    lms_user_id: int | Unset = UNSET
+    mode: str = "audit"
+    is_active: bool = True
+    created_at: datetime | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRow(Fact):
+    """The state of a learner's certificate in a course."""
+
+    course: str
+    status: str
+    username: str | Unset = UNSET
+    lms_user_id: int | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRow(Fact):
+    """A row that the source could not read; `message` names the field and what is allowed."""
+
+    message: str
+
+
+class Source:
+    """What a host offers to `sync_courses`: plain iterators, read once each, in this order.
+
+    A kind that a source does not tell is left alone. Iterators may yield BadRow for what they cannot read; an
+    exception ends the whole command.
+    """
+
+    def courses(self) -> Iterator[CourseRow | BadRow]:
+        """Yield the courses."""
+        return iter(())
+
+    def modes(self) -> Iterator[ModeRow | BadRow]:
+        """Yield the modes of the courses."""
+        return iter(())
+
+    def sections(self) -> Iterator[SectionRow | BadRow]:
+        """Yield the sections of the courses."""
+        return iter(())
+
+    def learners(self) -> Iterator[LearnerRow | BadRow]:
+        """Yield the learners."""
+        return iter(())
+
+    def enrollments(self) -> Iterator[EnrollmentRow | BadRow]:
+        """Yield the enrolments, ended ones with `is_active` False."""
+        return iter(())
+
+    def certificates(self) -> Iterator[CertificateRow | BadRow]:
+        """Yield the certificates."""
+        return iter(())
+
+
+def told(row: Fact, *without: str) -> dict[str, Any]:
+    """Return the fields that a row tells, as {name: value}, without its place and the fields named."""
+    values = {field.name: getattr(row, field.name) for field in fields(row)}
+    return {
+        name: value for name, value in values.items() if value is not UNSET and name != "place" and name not in without
+    }

@@ -1,0 +1,175 @@
+"""Factories of everything on the ground floor, for all tests."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import factory
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.sites.models import Site
+from factory.django import DjangoModelFactory
+
+from courses.models import (
+    Certificate,
+    Course,
+    CourseFlag,
+    CourseMode,
+    Enrollment,
+    Flag,
+    LearnerProfile,
+    Section,
+    SelfPacedConfiguration,
+    SiteConfiguration,
+)
+
+
+class UserFactory(DjangoModelFactory):
+    """A mailable learner. The password counts as usable, costs no hashing and lets nobody in (use force_login)."""
+
+    class Meta:
+        model = get_user_model()
+        skip_postgeneration_save = True
+
+    username = factory.Sequence(lambda n: f"learner{n}")
+    email = factory.LazyAttribute(lambda user: f"{user.username}@example.com")
+    first_name = "Ada"
+    last_name = factory.Sequence(lambda n: f"Lovelace{n}")
+    password = "lms$usable"
+    is_active = True
+
+    class Params:
+        admin = factory.Trait(is_staff=True, is_superuser=True)
+        without_password = factory.Trait(password="!unusable")
+
+
+class SiteFactory(DjangoModelFactory):
+    """A further site; the one with SITE_ID is Django's own row."""
+
+    class Meta:
+        model = Site
+        django_get_or_create = ("domain",)
+
+    domain = factory.Sequence(lambda n: f"site{n}.example.com")
+    name = factory.LazyAttribute(lambda site: site.domain.split(".")[0])
+
+
+class SiteConfigurationFactory(DjangoModelFactory):
+    """The configuration of a site; everything else blank, so the platform's settings hold."""
+
+    class Meta:
+        model = SiteConfiguration
+
+    site = factory.SubFactory(SiteFactory)
+    org_filter = factory.LazyFunction(list)
+
+
+class CourseFactory(DjangoModelFactory):
+    """A self-paced course that started on 2017-07-01 and has no end, as the baseline of the acceptance cases."""
+
+    class Meta:
+        model = Course
+
+    class Params:
+        number = factory.Sequence(lambda n: f"C{n}")
+
+    org = "edX"
+    key = factory.LazyAttribute(lambda course: f"course-v1:{course.org}+{course.number}+2017")
+    title = factory.LazyAttribute(lambda course: f"Course {course.number}")
+    start = datetime(2017, 7, 1, tzinfo=UTC)
+    end = None
+    self_paced = True
+
+
+class CourseModeFactory(DjangoModelFactory):
+    """A verified mode that nobody misses by date."""
+
+    class Meta:
+        model = CourseMode
+
+    course = factory.SubFactory(CourseFactory)
+    slug = "verified"
+    price = 49
+    expires_at = None
+
+
+class SectionFactory(DjangoModelFactory):
+    """A section that learners see, without highlights."""
+
+    class Meta:
+        model = Section
+
+    course = factory.SubFactory(CourseFactory)
+    index = factory.Sequence(lambda n: n)
+    title = factory.LazyAttribute(lambda section: f"Section {section.index}")
+    highlights = factory.LazyFunction(list)
+
+
+class EnrollmentFactory(DjangoModelFactory):
+    """An active audit enrolment."""
+
+    class Meta:
+        model = Enrollment
+
+    user = factory.SubFactory(UserFactory)
+    course = factory.SubFactory(CourseFactory)
+    mode = "audit"
+    is_active = True
+
+
+class CertificateFactory(DjangoModelFactory):
+    """A certificate that can be downloaded."""
+
+    class Meta:
+        model = Certificate
+
+    user = factory.SubFactory(UserFactory)
+    course = factory.SubFactory(CourseFactory)
+    status = "downloadable"
+
+
+class LearnerProfileFactory(DjangoModelFactory):
+    """An empty profile."""
+
+    class Meta:
+        model = LearnerProfile
+
+    user = factory.SubFactory(UserFactory)
+
+
+class FlagFactory(DjangoModelFactory):
+    """A flag that says nothing of its own (`everyone` unknown)."""
+
+    class Meta:
+        model = Flag
+        django_get_or_create = ("name",)
+
+    name = factory.Sequence(lambda n: f"flag.number_{n}")
+    everyone = None
+
+
+class CourseFlagFactory(DjangoModelFactory):
+    """A flag's answer "on" for one course."""
+
+    class Meta:
+        model = CourseFlag
+
+    flag = factory.SubFactory(FlagFactory)
+    course = factory.SubFactory(CourseFactory)
+    on = True
+
+
+class SelfPacedConfigurationFactory(DjangoModelFactory):
+    """Self-paced courses are allowed."""
+
+    class Meta:
+        model = SelfPacedConfiguration
+
+    enabled = True
+
+
+def platform_site(**fields: Any) -> Site:
+    """Return the site with SITE_ID, with these fields."""
+    site, _created = Site.objects.update_or_create(
+        pk=settings.SITE_ID, defaults={"domain": "example.com", "name": "Example"} | fields
+    )
+    return site
