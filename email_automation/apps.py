@@ -1,0 +1,17 @@
+"""Django's entry point to the engine."""
+
+from django.apps import AppConfig
+
+
+class EmailAutomationConfig(AppConfig):
+    """Registers the checks and every installed app's messages."""
+
+    name = "email_automation"
+    verbose_name = "E-mail automation"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  (registers the system checks)
+        from .pipeline import message
+
+        message.autodiscover()

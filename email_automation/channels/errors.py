@@ -1,0 +1,26 @@
+"""What a channel may say of a hand-off that did not end well, finer than ACE's own two errors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from edx_ace.errors import FatalChannelDeliveryError, RecoverableChannelDeliveryError
+
+
+class DeliveryInDoubt(FatalChannelDeliveryError):  # type: ignore[misc]  # edx_ace has no type information
+    """The connection broke after the whole mail was handed over and before the answer: it may have been accepted."""
+
+
+class ProviderUnreachable(RecoverableChannelDeliveryError):  # type: ignore[misc]
+    """The provider cannot be talked to at all; the next mail would meet the same.
+
+    `ours` says that the settings look wrong (a refused login, say), not that the provider is down.
+    """
+
+    def __init__(self, message: str, next_attempt_time: datetime, *, ours: bool = False) -> None:
+        super().__init__(message, next_attempt_time)
+        self.ours = ours
+
+
+class RecipientRefused(FatalChannelDeliveryError):  # type: ignore[misc]
+    """The provider refuses this one recipient or this one mail for good; nothing is wrong on our side."""

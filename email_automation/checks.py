@@ -1,0 +1,1 @@
+"""System checks of the engine: misconfiguration is told at start-up, with what to do about it."""

@@ -1,0 +1,22 @@
+"""The engine's Django settings and what they are when a project leaves them out. `docs/settings.md` explains each."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "ACE_MESSAGES_DIR": "ace_messages",
+    "ALERT_SINKS": [],
+    "CELERY_BROKER_URL": "",
+    "EMAIL_LOG_CONTENT_DAYS": 30,
+    "EMAIL_LOG_DAYS": 90,
+    "EMAIL_RATE_PER_SECOND": None,
+    "UNSUBSCRIBE_MAILTO": "",
+}
+
+
+def setting(name: str) -> Any:
+    """Return a setting of the engine, or its default. Raises KeyError for a name that is not the engine's."""
+    return getattr(settings, name, DEFAULTS[name])

@@ -1,0 +1,41 @@
+"""Links in mails: absolute, tracked, and equal for everybody of a cohort until the very end."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+# Stands for the message's own uuid while a draft is shared by a cohort. It is a uuid itself, so every escaping,
+# quoting and encoding a template may apply leaves it as it is.
+MESSAGE_UUID = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://cadence.invalid/message-uuid"))
+
+
+def tracked(url: str, *, source: str, campaign: str, term: str) -> str:
+    """Return `url` with the utm values of a mail added; values that are in its query already stay.
+
+    utm_content is the message's uuid, which is only known at hand-off: until then `MESSAGE_UUID` stands for it.
+    """
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    present = {name for name, _ in query}
+    wanted = {
+        "utm_source": source,
+        "utm_medium": "email",
+        "utm_campaign": campaign,
+        "utm_content": MESSAGE_UUID,
+        "utm_term": term,
+    }
+    query += [(name, value) for name, value in wanted.items() if name not in present]
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="")))
+
+
+def with_message_uuid(value: Any, message_uuid: uuid.UUID) -> Any:
+    """Return JSON values with the message's own uuid in place of `MESSAGE_UUID`, in new containers."""
+    if isinstance(value, str):
+        return value.replace(MESSAGE_UUID, str(message_uuid))
+    if isinstance(value, dict):
+        return {key: with_message_uuid(item, message_uuid) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_message_uuid(item, message_uuid) for item in value]
+    return value

@@ -1,0 +1,242 @@
+"""The engine's tables: the ledger of mails, its runs, and what each person agreed to receive."""
+
+from __future__ import annotations
+
+import json
+import uuid
+import zlib
+from typing import Any, Self
+
+from django.conf import settings
+from django.contrib.sites.models import Site
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from courses.models import Course
+
+from . import words
+
+MESSAGE_UUID_NAMESPACE = uuid.UUID("5b0c4e3a-6d0e-5d0b-9a52-0d9b7c0f7f11")
+
+
+class MessageRun(models.Model):
+    """One execution of one message for one site and one slot (a day, or a minute).
+
+    `status` is `running` while the audience is read, `planned` when every row is claimed and some are still to be
+    sent, `done` when none is, `partial` when planning broke off. Dry runs and runs to an override address leave none.
+    """
+
+    RUNNING = "running"
+    PLANNED = "planned"
+    DONE = "done"
+    PARTIAL = "partial"
+
+    message = models.CharField(max_length=100)
+    site = models.ForeignKey(Site, on_delete=models.CASCADE)
+    slot = models.CharField(max_length=20, help_text=_("The day, or the minute for messages that run often."))
+    status = models.CharField(max_length=10, default=RUNNING)
+    audience = models.PositiveIntegerField(default=0)
+    sent = models.PositiveIntegerField(default=0)
+    skipped = models.JSONField(default=dict, help_text=_("Number of people skipped, by reason."))
+    stopped = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    retry = models.PositiveIntegerField(default=0)
+    details = models.JSONField(default=dict, help_text=_("What the message's app wants to remember of the run."))
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["message", "site", "slot"], name="email_run_once_per_slot"),
+        ]
+        indexes = [models.Index(fields=["status", "id"], name="email_run_status")]
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.slot}"
+
+
+class EmailLog(models.Model):
+    """One mail to one person: the memory of what was sent, and the queue of what is to be sent.
+
+    Only `email_automation.pipeline.ledger` writes it. `dedupe_key` is the claim: it is unique, and null once a
+    skipped row has given it back; `occasion` keeps its text. `content` is compressed, see `set_content`.
+    """
+
+    recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="email_logs")
+    email_type = models.CharField(max_length=100, help_text=_("The name of a registered message."))
+    to_address = models.CharField(max_length=254, db_index=True)
+    target_id = models.BigIntegerField(null=True, blank=True, help_text=_("What the message's resolver was about."))
+    category = models.CharField(max_length=20)
+    priority = models.PositiveSmallIntegerField(default=words.NORMAL)
+    subject = models.CharField(max_length=255, blank=True)
+    status = models.CharField(max_length=12, default=words.PENDING)
+    reason = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    dedupe_key = models.CharField(max_length=191, null=True, unique=True, editable=False)  # noqa: DJ001
+    occasion = models.CharField(max_length=191, blank=True)
+    claim_token = models.UUIDField(null=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, editable=False)
+    # Its index is the first column of one of ours.
+    run = models.ForeignKey(
+        MessageRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="rows", db_index=False
+    )
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, db_index=False)
+    day = models.DateField(null=True, blank=True, help_text=_("The run day the mail was planned for."))
+    instant = models.DateTimeField(help_text=_("The clock reading its conditions are judged by."))
+    is_test = models.BooleanField(default=False, help_text=_("Sent to an override address."))
+    course = models.ForeignKey(Course, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    channel = models.CharField(max_length=50, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    doubts = models.PositiveSmallIntegerField(default=0, help_text=_("How often its outcome was not known."))
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    message_id = models.CharField(max_length=255, blank=True)
+    provider_message_id = models.CharField(max_length=255, blank=True, db_index=True)
+    content = models.BinaryField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    clicked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("e-mail log")
+        indexes = [
+            # What is due, in the order in which it goes; the sweep reads nothing else.
+            models.Index(fields=["status", "priority", "next_attempt_at", "id"], name="email_log_due"),
+            models.Index(fields=["run", "status"], name="email_log_run_status"),
+            models.Index(fields=["email_type", "id"], name="email_log_type"),
+        ]
+        permissions = [("explain_email", "Can see why a person got a mail or did not")]
+
+    def __str__(self) -> str:
+        return f"{self.email_type} #{self.pk}"
+
+    @property
+    def message_uuid(self) -> uuid.UUID:
+        """The ACE message's uuid: made from the row, so that a second attempt carries the same one."""
+        return uuid.uuid5(MESSAGE_UUID_NAMESPACE, f"{self.pk}:{self.created_at.isoformat()}")
+
+    def stored_content(self) -> dict[str, Any] | None:
+        """Return {subject, html, text, headers} as sent, or None when it was not kept."""
+        if self.content is None:
+            return None
+        content: dict[str, Any] = json.loads(zlib.decompress(bytes(self.content)))
+        return content
+
+
+def pack_content(content: dict[str, Any]) -> bytes:
+    """Compress {subject, html, text, headers} for `EmailLog.content`."""
+    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), 6)
+
+
+class EmailPreference(models.Model):
+    """What one person agreed to receive; a missing row means the defaults, and reading never writes one.
+
+    Saving takes effect at once: mails of a category that goes off are withdrawn in the same transaction, and a
+    category that comes back on gets a new epoch, which makes its old unsubscribe links invalid.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="email_preference")
+    enrollment_emails = models.BooleanField(_("enrolment confirmations"), default=True)
+    demo_emails = models.BooleanField(_("after a demo class"), default=True)
+    payment_emails = models.BooleanField(_("payment confirmations"), default=True)
+    progress_emails = models.BooleanField(_("weekly progress"), default=True)
+    content_emails = models.BooleanField(_("new course content"), default=True)
+    reminder_emails = models.BooleanField(_("course reminders and highlights"), default=True)
+    goal_emails = models.BooleanField(_("weekly goal reminders"), default=True)
+    admin_emails = models.BooleanField(_("licence notices for administrators"), default=True)
+    is_subscribed = models.BooleanField(_("any mail at all"), default=True)
+    unsubscribed_at = models.DateTimeField(null=True, blank=True)
+    suppressed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text=_("Set after a hard bounce or a complaint; clear it to mail the address again."),
+    )
+    suppression_reason = models.CharField(max_length=100, blank=True)
+    token_epochs = models.JSONField(default=dict, blank=True, editable=False)
+
+    history = HistoricalRecords(history_change_reason_field=models.CharField(max_length=100, null=True))  # noqa: DJ001
+
+    class Meta:
+        verbose_name = _("e-mail preference")
+
+    def __str__(self) -> str:
+        return f"preferences of user {self.user_id}"
+
+    def accepts(self, category: str) -> bool:
+        """Return whether mails of this category are wanted, leaving suppression aside."""
+        return self.is_subscribed and bool(getattr(self, f"{category}_emails"))
+
+    def can_receive_email(self, email_type: str) -> bool:
+        """Return whether the person may get this message. Raises ValueError for an unknown message name."""
+        from .pipeline import message
+
+        return self.suppressed_at is None and self.accepts(message.get(email_type).category)
+
+    def epoch(self, category: str) -> int:
+        """Return the number that unsubscribe links of this category must carry to be valid."""
+        return int(self.token_epochs.get(category, 0))
+
+    def unsubscribe(self, *, source: str = "") -> None:
+        """Stop every mail to this person."""
+        self.is_subscribed = False
+        self.save(source=source)
+
+    def resubscribe(self, *, source: str = "") -> None:
+        """Allow mail again, except for the categories that are off one by one."""
+        self.is_subscribed = True
+        self.save(source=source)
+
+    def save(self, *args: Any, source: str = "", **kwargs: Any) -> None:
+        """Write the row; `source` (one-click, preference page, admin …) goes into its history."""
+        from .pipeline import ledger
+
+        with transaction.atomic():
+            before = type(self)._default_manager.select_for_update().filter(user_id=self.user_id).first() or type(self)(
+                user_id=self.user_id
+            )
+            epochs = dict(before.token_epochs)
+            for category in words.CATEGORIES:
+                if self.accepts(category) and not before.accepts(category):
+                    epochs[category] = before.epoch(category) + 1
+            self.token_epochs = epochs
+            if self.is_subscribed:
+                self.unsubscribed_at = None
+            elif before.is_subscribed:
+                self.unsubscribed_at = timezone.now()
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "token_epochs", "unsubscribed_at"}
+            self._change_reason = source or None
+            super().save(*args, **kwargs)
+            ledger.withdraw(self)
+
+    @classmethod
+    def of(cls, user_id: int) -> Self:
+        """Return the person's preferences, or the defaults as an unsaved row."""
+        return cls._default_manager.filter(user_id=user_id).first() or cls(user_id=user_id)
+
+
+class CourseOptOut(models.Model):
+    """One person who wants no lifecycle mail about one course."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="course_opt_outs")
+    course = models.ForeignKey(Course, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "course"], name="email_course_opt_out_once")]
+
+    def __str__(self) -> str:
+        return f"user {self.user_id}, course {self.course_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the row; mails that are planned for this person are looked at again before they go."""
+        from .pipeline import ledger
+
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            ledger.reconsider(self.user_id)

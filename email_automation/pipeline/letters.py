@@ -1,0 +1,199 @@
+"""Letters: one draft through ACE, from message to channel. The only caller of edx_ace's stages.
+
+`ace.send()` answers None for success and for refusal alike, swallows a channel's errors and sleeps in the worker, so its
+stages are driven here one by one: policies, channel choice, rendering, the channel, the sent signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.template import TemplateDoesNotExist
+from edx_ace import policy as ace_policy
+from edx_ace import presentation
+from edx_ace.channel import Channel, ChannelType, channels, get_channel_for_message
+from edx_ace.channel.file import PATH_OVERRIDE_KEY as FILE_PATH
+from edx_ace.channel.file import FileEmailChannel
+from edx_ace.errors import ChannelError, RecoverableChannelDeliveryError, UnsupportedChannelError
+from edx_ace.message import Message
+from edx_ace.recipient import Recipient
+from edx_ace.renderers import RenderedEmail
+from edx_ace.utils.signals import send_ace_message_sent_signal
+
+from courses import sites
+
+from .. import consent, headers, links, words
+from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
+from ..channels.mail import direction_of, document
+from ..conf import setting
+from ..models import EmailLog, pack_content
+from .ledger import Prepared
+from .message import MessageType
+from .outcome import Outcome
+from .policy import Verdict
+from .resolver import Draft
+from .run import Run
+
+log = logging.getLogger(__name__)
+
+#: Option of an ACE message whose recipient's consent has been asked already.
+CHECKED_BY_ENGINE = "email_automation_checked"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One mail, rendered and ready: its row, the ACE message, and the channel that takes it."""
+
+    row: EmailLog
+    message: Message
+    rendered: RenderedEmail
+    channel: Channel
+    prepared: Prepared
+
+
+def prepare(
+    message: type[MessageType],
+    run: Run,
+    row: EmailLog,
+    draft: Draft,
+    person: Verdict,
+    brand: sites.Brand,
+) -> Letter | Outcome:
+    """Take one draft through ACE's policies, channel choice and rendering; an Outcome where that ends early."""
+    try:
+        letter = _ace_message(message, run, row, draft, person, brand)
+        if ChannelType.EMAIL not in ace_policy.channels_for(letter):
+            return Outcome.skipped(words.REFUSED_CHANNEL)
+        channel = get_channel_for_message(ChannelType.EMAIL, letter)
+        rendered = presentation.render(channel, letter)
+        prepared = _prepared(channel, letter, rendered)
+    except UnsupportedChannelError as error:
+        return Outcome(status=words.FAILED, reason="no_channel", detail=str(error), ours=True)
+    except TemplateDoesNotExist as error:
+        return Outcome(status=words.FAILED, reason="template_missing", detail=str(error), ours=True)
+    except Exception as error:
+        # A template or a value that fails for one learner must not keep the others from their mail. Somebody can
+        # mend it, so the row waits for another attempt.
+        log.exception("email_log=%s message=%s could not be rendered", row.pk, message.label())
+        return Outcome(
+            status=words.PENDING, reason="render_error", detail=f"{type(error).__name__}: {error}", ours=True
+        )
+    return Letter(row, letter, rendered, channel, prepared)
+
+
+def _ace_message(
+    message: type[MessageType],
+    run: Run,
+    row: EmailLog,
+    draft: Draft,
+    person: Verdict,
+    brand: sites.Brand,
+) -> Message:
+    base = brand["url"]
+    if run.is_test:
+        stop = manage = consent.test_mail_url(base)
+    else:
+        stop = consent.unsubscribe_url(base, draft.user_id, message.category, person.epochs)
+        manage = consent.preferences_url(base, draft.user_id)
+    language = draft.language or settings.LANGUAGE_CODE
+    context = {
+        **links.with_message_uuid(draft.shared, row.message_uuid),
+        "unsubscribe_url": stop,
+        "preferences_url": manage,
+        **links.with_message_uuid(draft.personal, row.message_uuid),
+        "user": dict(person.names),
+        "brand": dict(brand),
+        "site_name": brand["name"],
+        "site_url": base,
+        "language": language,
+        "direction": direction_of(language),
+        "is_test": run.is_test,
+    }
+    letter = message().personalize(Recipient(draft.user_id, row.to_address), language, context)
+    letter.uuid = row.message_uuid
+    letter.expiration_time = row.expires_at
+    letter.options = {
+        "transactional": message.transactional,
+        "from_address": brand["from_address"],
+        "reply_to": [brand["reply_to"]] if brand["reply_to"] else [],
+        CHECKED_BY_ENGINE: True,
+        FILE_PATH: f"{setting('ACE_MESSAGES_DIR')}/{row.pk}.html",
+    }
+    letter.headers = headers.for_mail(
+        brand=brand,
+        domain=row.site.domain,
+        label=message.label(),
+        category=message.category,
+        message_uuid=row.message_uuid,
+        unsubscribe_url=str(context["unsubscribe_url"]),
+        extra=message.headers(draft),
+        is_test=run.is_test,
+    )
+    return letter
+
+
+def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail) -> Prepared:
+    subject = headers.clean(rendered.subject)
+    content = None
+    if setting("EMAIL_LOG_CONTENT_DAYS"):
+        content = pack_content(
+            {
+                "subject": subject,
+                "html": document(rendered, letter.language),
+                "text": rendered.body,
+                "headers": {
+                    "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
+                    **letter.headers,
+                },
+            }
+        )
+    return Prepared(
+        channel=channel_name(channel), subject=subject, message_id=letter.headers["Message-ID"], content=content
+    )
+
+
+def channel_name(channel: Channel) -> str:
+    """Return the name under which ACE knows a channel."""
+    registered = channels().channel_type_to_channel_impl[channel.channel_type]
+    return next((name for name, known in registered.items() if known is channel), type(channel).__name__)
+
+
+def hand_off(letter: Letter) -> Outcome:
+    """Give one mail to its channel, and say what came of it in our words."""
+    # edx_ace's file channel prints each mail, which nobody reads and which holds an address.
+    quiet = contextlib.redirect_stdout(io.StringIO()) if isinstance(letter.channel, FileEmailChannel) else None
+    try:
+        with quiet or contextlib.nullcontext():
+            letter.channel.deliver(letter.message, letter.rendered)
+    except DeliveryInDoubt as error:
+        return Outcome(status=words.UNKNOWN, reason=words.IN_DOUBT, detail=str(error))
+    except ProviderUnreachable as error:
+        return Outcome(status=words.PENDING, reason="unreachable", detail=str(error), ours=error.ours, unreachable=True)
+    except RecoverableChannelDeliveryError as error:
+        return Outcome(status=words.PENDING, reason="try_again", detail=str(error), retry_at=error.next_attempt_time)
+    except RecipientRefused as error:
+        return Outcome(status=words.FAILED, reason="refused", detail=str(error))
+    except ChannelError as error:
+        return Outcome(status=words.FAILED, reason="channel_error", detail=str(error), ours=True)
+    except OSError as error:
+        return Outcome(status=words.PENDING, reason="connection", detail=f"{type(error).__name__}: {error}")
+    except Exception as error:
+        log.exception("email_log=%s could not be handed to channel %s", letter.row.pk, letter.prepared.channel)
+        return Outcome(
+            status=words.PENDING, reason="channel_error", detail=f"{type(error).__name__}: {error}", ours=True
+        )
+    # Some receiver's mistake must not make a mail that is out look as if it were not.
+    with contextlib.suppress(Exception):
+        send_ace_message_sent_signal(letter.channel, letter.message)
+    log.info(
+        "sent message=%s email_log=%s uuid=%s course_ids=%s",
+        letter.message.unique_name,
+        letter.row.pk,
+        letter.message.uuid,
+        ",".join(letter.message.context.get("course_ids", ())),
+    )
+    return Outcome.sent()

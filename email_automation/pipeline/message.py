@@ -1,0 +1,151 @@
+"""What a message is, and the register of all of them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+from django.apps import apps
+from django.utils.module_loading import module_has_submodule
+from edx_ace.message import MessageType as AceMessageType
+
+from .. import words
+
+if TYPE_CHECKING:
+    from ..models import EmailLog
+    from .resolver import Draft, Resolver
+    from .run import Run
+
+Stage = Literal["enqueue", "deliver"]
+
+
+@dataclass(frozen=True)
+class Beat:
+    """When a message runs by itself: a crontab of five fields, and the zone it is read in (blank: the site's)."""
+
+    crontab: str
+    zone: str = "UTC"
+
+
+class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type information
+    """One kind of mail. A message is a subclass in some app's `messages/` package, decorated with `@register`.
+
+    Class attributes are its whole configuration; the methods are asked by the engine and may be overridden.
+    """
+
+    NAME: ClassVar[str]
+    title: ClassVar[str]
+    category: ClassVar[str]
+    resolver: ClassVar[type[Resolver]]
+    transactional: ClassVar[bool] = False
+    priority: ClassVar[int] = words.NORMAL
+    #: How often a mail whose outcome is not known is sent again: 0 never twice, 1 rather twice than not at all.
+    resend_unknown: ClassVar[int] = 0
+    #: How long a worker may hold a mail before others think it dead.
+    lease: ClassVar[timedelta] = timedelta(seconds=300)
+    #: Days after the run day on which the mail still makes sense; also how far back missed days are caught up.
+    max_lateness: ClassVar[int] = 0
+    max_attempts: ClassVar[int] = 8
+    beat: ClassVar[Beat | None] = None
+
+    @classmethod
+    def label(cls) -> str:
+        """Return `<app label>.<name>`, the name by which commands, tasks and the admin call the message."""
+        return f"{cls.owner()}.{cls.NAME}"
+
+    @classmethod
+    def owner(cls) -> str:
+        """Return the label of the app the message belongs to."""
+        config = apps.get_containing_app_config(cls.__module__)
+        if config is None:
+            raise LookupError(f"{cls.__module__} belongs to no installed app.")
+        return config.label
+
+    @classmethod
+    def queue(cls) -> str:
+        """Return the Celery queue that delivers it."""
+        return words.TRANSACTIONAL_QUEUE if cls.transactional else words.LIFECYCLE_QUEUE
+
+    @classmethod
+    def slot(cls, run: Run) -> str:
+        """Return the name under which a run is remembered; by default its day."""
+        return run.day.isoformat()
+
+    @classmethod
+    def expiry(cls, run: Run) -> datetime:
+        """Return the moment, on the run's own clock, after which the mail must not go out any more."""
+        return datetime.combine(run.day + timedelta(days=cls.max_lateness + 1), time(), tzinfo=UTC)
+
+    @classmethod
+    def gate(cls, run: Run, stage: Stage) -> bool:
+        """Return whether the message may be planned (`enqueue`) or handed off (`deliver`) at all."""
+        return True
+
+    @classmethod
+    def stopped(cls, run: Run, drafts: Sequence[Draft]) -> set[int]:
+        """Return the target ids among `drafts` that must not be handed off now; asked once per slice."""
+        return set() if cls.gate(run, "deliver") else {draft.target_id for draft in drafts}
+
+    @classmethod
+    def on_claim(cls, run: Run, rows: Sequence[EmailLog]) -> Iterable[EmailLog]:
+        """Return the freshly claimed rows the app accepts, inside the claim's transaction; the rest is undone."""
+        return rows
+
+    @classmethod
+    def on_finish(cls, rows: Sequence[EmailLog]) -> None:
+        """Follow outcomes, inside the ledger's own transaction."""
+
+    @classmethod
+    def wants_on_finish(cls) -> bool:
+        """Return whether `on_finish` is overridden, so that messages without it pay nothing for it."""
+        return cls.on_finish.__func__ is not MessageType.on_finish.__func__  # type: ignore[attr-defined]
+
+    @classmethod
+    def headers(cls, draft: Draft) -> dict[str, str]:
+        """Return extra mail headers; an own `List-Unsubscribe` takes the place of the engine's."""
+        return {}
+
+
+_messages: dict[str, type[MessageType]] = {}
+_Message = TypeVar("_Message", bound=type[MessageType])
+
+
+def register(message: _Message) -> _Message:
+    """Class decorator: make a message known. Raises ValueError when its NAME is taken or its category unknown."""
+    other = _messages.get(message.NAME)
+    if other is not None and (other.__module__, other.__qualname__) != (message.__module__, message.__qualname__):
+        raise ValueError(f"Message name {message.NAME!r} is taken by {other.__module__}.{other.__qualname__}.")
+    if message.category not in words.CATEGORIES:
+        raise ValueError(f"{message.NAME}: category must be one of {', '.join(words.CATEGORIES)}.")
+    _messages[message.NAME] = message
+    return message
+
+
+def get(name: str) -> type[MessageType]:
+    """Return a message by its name or by `<app label>.<name>`. Raises ValueError that lists what is allowed."""
+    label, _, bare = name.rpartition(".")
+    message = _messages.get(bare)
+    if message is None or (label and message.owner() != label):
+        allowed = ", ".join(sorted(known.label() for known in _messages.values())) or "none"
+        raise ValueError(f"message: {name!r} is not a registered message; allowed: {allowed}.")
+    return message
+
+
+def all_messages() -> Iterator[type[MessageType]]:
+    """Yield every registered message, in the order of their labels."""
+    yield from sorted(_messages.values(), key=lambda message: message.label())
+
+
+def autodiscover() -> None:
+    """Import every module of every installed app's `messages` package."""
+    for config in apps.get_app_configs():
+        if not module_has_submodule(config.module, "messages"):
+            continue
+        package: Any = importlib.import_module(f"{config.name}.messages")
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            # Django's own contrib.messages is an app, not a package of messages; it registers nothing.
+            importlib.import_module(f"{package.__name__}.{module.name}")

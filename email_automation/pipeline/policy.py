@@ -1,0 +1,95 @@
+"""Policy: may this person be mailed at all? Asked in bulk, when planning and again right before hand-off."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from .. import words
+from ..models import CourseOptOut, EmailPreference
+from .message import MessageType
+from .resolver import Draft
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What policy says of one person: an address to mail, or a reason not to.
+
+    `names` and `epochs` are what the mail itself needs of the person, read by the same two statements.
+    """
+
+    user_id: int
+    address: str = ""
+    refusal: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+
+
+def verdicts(message: type[MessageType], user_ids: Collection[int]) -> dict[int, Verdict]:
+    """Return a verdict for each person, in two statements. Who has no account left is `inactive_user`."""
+    users = get_user_model()._default_manager.in_bulk(list(set(user_ids)))
+    preferences = {row.user_id: row for row in EmailPreference.objects.filter(user_id__in=users)}
+    found = {}
+    for user_id in user_ids:
+        user = users.get(user_id)
+        if user is None:
+            found[user_id] = Verdict(user_id, refusal=words.INACTIVE_USER)
+            continue
+        preference = preferences.get(user_id) or EmailPreference(user_id=user_id)
+        address = (user.email or "").strip()
+        names = {
+            "first_name": user.first_name,
+            "last_name": user.last_name,
+            "username": user.get_username(),
+            "full_name": user.get_full_name(),
+        }
+        refusal = _refusal(message, user.is_active, address, preference)
+        found[user_id] = Verdict(user_id, address, refusal, names, preference.token_epochs)
+    return found
+
+
+def _refusal(message: type[MessageType], is_active: bool, address: str, preference: EmailPreference) -> str:
+    if not is_active:
+        return words.INACTIVE_USER
+    if not _is_address(address):
+        return words.NO_EMAIL_ADDRESS
+    if preference.suppressed_at is not None:
+        return words.SUPPRESSED
+    if not preference.is_subscribed:
+        return words.UNSUBSCRIBED
+    if not preference.accepts(message.category):
+        return f"{words.OPTED_OUT}:{message.category}"
+    return ""
+
+
+def _is_address(address: str) -> bool:
+    try:
+        validate_email(address)
+    except ValidationError:
+        return False
+    return True
+
+
+def course_opt_outs(user_ids: Iterable[int], course_ids: Iterable[int] | None = None) -> set[tuple[int, int]]:
+    """Return the (user id, course id) pairs about which those people want no lifecycle mail, in one statement."""
+    found = CourseOptOut.objects.filter(user_id__in=list(user_ids))
+    if course_ids is not None:
+        found = found.filter(course_id__in=list(course_ids))
+    return set(found.values_list("user_id", "course_id"))
+
+
+def refusals(message: type[MessageType], drafts: Collection[Draft]) -> tuple[dict[int, Verdict], dict[int, str]]:
+    """Return the verdicts by user id, and by target id the reason of each draft that must not go out."""
+    people = verdicts(message, {draft.user_id for draft in drafts})
+    refused = {draft.target_id: people[draft.user_id].refusal for draft in drafts if people[draft.user_id].refusal}
+    about = {draft.course_id for draft in drafts if draft.course_id is not None}
+    if about and not message.transactional:
+        out = course_opt_outs({draft.user_id for draft in drafts}, about)
+        for draft in drafts:
+            if draft.course_id is not None and (draft.user_id, draft.course_id) in out:
+                refused.setdefault(draft.target_id, words.OPTED_OUT_COURSE)
+    return people, refused

@@ -1,0 +1,145 @@
+"""Resolvers say who and what. They only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+from django.db import connections
+from django.db.models import QuerySet
+
+from . import conditions as rules
+from .conditions import Condition
+from .run import Run
+from .slicing import slices
+
+AUDIENCE_PAGE = 1000
+
+
+class AudienceRow(NamedTuple):
+    """One mail that could go out: what it is about, to whom, and the text of its dedupe key."""
+
+    target_id: int
+    user_id: int
+    occasion: str
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """The content of one mail, made of plain values.
+
+    `shared` holds JSON values that are equal for everybody of the same cohort; `personal` holds texts that templates
+    may print or test for being empty and nothing else. `course_id` is the course the mail is about (the first of
+    several), `course_keys` all of them. A draft with `skip` set is not sent, and the word is the reason.
+    """
+
+    target_id: int
+    user_id: int
+    email: str = ""
+    language: str = ""
+    shared: dict[str, Any] = field(default_factory=dict)
+    personal: dict[str, str] = field(default_factory=dict)
+    course_id: int | None = None
+    course_keys: tuple[str, ...] = ()
+    skip: str = ""
+
+
+class Finding(NamedTuple):
+    """What `explain` says of one row: which row, and each condition with its answer."""
+
+    subject: str
+    answers: list[tuple[Condition, bool]]
+
+
+class Resolver:
+    """Who is due and what they read. A message names one subclass as its `resolver`.
+
+    Subclasses give `conditions`, `rows`, `candidates`, `occasion` and `drafts`; the paths name the fields of `rows`
+    that hold the target's and the user's id.
+    """
+
+    conditions: ClassVar[Sequence[Condition]] = ()
+    target_path: ClassVar[str] = "pk"
+    user_path: ClassVar[str] = "user_id"
+    #: Further fields of a row that `occasion` needs.
+    occasion_paths: ClassVar[tuple[str, ...]] = ()
+
+    def rows(self) -> QuerySet[Any]:
+        """Return every row that could ever matter, unfiltered."""
+        raise NotImplementedError
+
+    def candidates(self, run: Run) -> QuerySet[Any]:
+        """Return the rows that could matter on this run, found by an indexed column."""
+        return self.rows()
+
+    def occasion(self, run: Run, target_id: int, *values: Any) -> str:
+        """Return the text of the dedupe key: what this mail is once-only about."""
+        raise NotImplementedError
+
+    def drafts(self, run: Run, target_ids: Sequence[int]) -> list[Draft]:
+        """Return a draft for each target that still qualifies, in a constant number of queries."""
+        raise NotImplementedError
+
+    def subject_of(self, row: Any) -> str:
+        """Return the words by which `explain` calls a row of `rows`."""
+        return str(row)
+
+    def eligible(self, run: Run, *, target_ids: Sequence[int] | None = None) -> QuerySet[Any]:
+        """Return the candidates for which every condition holds, all of them or those of some targets."""
+        found = self.candidates(run).filter(rules.every(self.conditions, run))
+        return found if target_ids is None else found.filter(**{f"{self.target_path}__in": target_ids})
+
+    def audience(self, run: Run) -> Iterator[list[AudienceRow]]:
+        """Yield everyone who is due, in pages ordered by target, from one statement.
+
+        The statement is streamed, so memory does not grow with the audience. On SQLite it is read to its end first: a
+        statement that is still open there keeps a writer of the same connection from seeing others' commits.
+        """
+        found = self._keys(self.eligible(run)).order_by(self.target_path)
+        stream = found.iterator(AUDIENCE_PAGE) if connections[found.db].vendor != "sqlite" else iter(list(found))
+        for page in slices(stream, AUDIENCE_PAGE):
+            yield [self._audience_row(run, row) for row in page]
+
+    def failing(self, run: Run, target_ids: Sequence[int]) -> dict[int, str]:
+        """Return for targets that no longer qualify the condition that fails, by the row that comes closest.
+
+        A target without any row left (deleted meanwhile) is not in the answer.
+        """
+        rows = rules.annotated(
+            self.rows().filter(**{f"{self.target_path}__in": target_ids}), self.conditions, run
+        ).values(self.target_path, *(f"holds_{condition.name}" for condition in self.conditions))
+        closest: dict[int, tuple[int, str]] = {}
+        for row in rows:
+            held = [bool(row[f"holds_{condition.name}"]) for condition in self.conditions]
+            if all(held):
+                continue
+            target, reason = row[self.target_path], self.conditions[held.index(False)].name
+            if target not in closest or sum(held) > closest[target][0]:
+                closest[target] = (sum(held), reason)
+        return {target: reason for target, (_, reason) in closest.items()}
+
+    def explain(self, run: Run, user_id: int) -> list[Finding]:
+        """Return each of a person's rows with the answer of every condition."""
+        rows = rules.annotated(self.rows().filter(**{self.user_path: user_id}), self.conditions, run)
+        return [
+            Finding(
+                self.subject_of(row),
+                [(condition, bool(getattr(row, f"holds_{condition.name}"))) for condition in self.conditions],
+            )
+            for row in rows
+        ]
+
+    def occasions(self, run: Run, user_id: int) -> list[AudienceRow]:
+        """Return what this run could be about for one person, due or not."""
+        found = self._keys(self.rows().filter(**{self.user_path: user_id}))
+        return [self._audience_row(run, row) for row in found]
+
+    def _keys(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        paths = dict.fromkeys((self.target_path, self.user_path, *self.occasion_paths))
+        return rows.values_list(*paths).distinct()
+
+    def _audience_row(self, run: Run, row: Sequence[Any]) -> AudienceRow:
+        # The user may be the target, and is then selected once.
+        user_at = int(self.user_path != self.target_path)
+        return AudienceRow(row[0], row[user_at], self.occasion(run, row[0], *row[1 + user_at :]))

@@ -1,0 +1,88 @@
+"""The memory of runs: which days are closed, which were missed. The only writer of MessageRun."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from .. import words
+from ..models import EmailLog, MessageRun
+from .message import MessageType
+from .outcome import Tally
+from .run import Run
+
+
+def open_run(message: type[MessageType], run: Run) -> MessageRun:
+    """Return the record of this run's slot, making it if it is the first; two schedulers get the same one."""
+    slot = message.slot(run)
+    record, _ = MessageRun.objects.get_or_create(
+        message=message.label(), site_id=run.site_id, slot=slot, defaults={"started_at": timezone.now()}
+    )
+    MessageRun.objects.filter(pk=record.pk, status=MessageRun.PARTIAL).update(status=MessageRun.RUNNING)
+    return record
+
+
+def break_off(record: MessageRun) -> None:
+    """Say that planning did not reach its end; the day stays open for catch-up."""
+    MessageRun.objects.filter(pk=record.pk, status=MessageRun.RUNNING).update(status=MessageRun.PARTIAL)
+
+
+def end_planning(record: MessageRun, *, audience: int, skipped: Tally) -> None:
+    """Say that everybody due has a row."""
+    MessageRun.objects.filter(pk=record.pk).update(
+        audience=audience, skipped=skipped.reasons, status=MessageRun.PLANNED
+    )
+
+
+def close_finished(*records: MessageRun) -> int:
+    """Close those of the planned runs (all, if none is named) that are finished; returns how many.
+
+    A run is finished when none of its rows is `sending`, or `pending` without an attempt.
+    """
+    found = MessageRun.objects.filter(status=MessageRun.PLANNED)
+    if records:
+        found = found.filter(pk__in=[record.pk for record in records])
+    closed = 0
+    for record in found:
+        unfinished = Q(status=words.SENDING) | Q(status=words.PENDING, attempts=0)
+        if EmailLog.objects.filter(unfinished, run=record).exists():
+            continue
+        closed += MessageRun.objects.filter(pk=record.pk, status=MessageRun.PLANNED).update(
+            status=MessageRun.DONE, finished_at=timezone.now(), **_counted(record)
+        )
+    return closed
+
+
+def _counted(record: MessageRun) -> dict[str, Any]:
+    counts = {"sent": 0, "stopped": 0, "failed": 0, "retry": 0}
+    skipped = Tally({f"{words.SKIPPED}:{reason}": number for reason, number in record.skipped.items()})
+    rows = EmailLog.objects.filter(run=record).order_by().values_list("status", "reason").annotate(number=Count("pk"))
+    for status, reason, number in rows:
+        if status in words.HANDED_OFF:
+            counts["sent"] += number
+        elif status == words.SKIPPED and reason == words.STOPPED:
+            counts["stopped"] += number
+        elif status == words.SKIPPED:
+            skipped[f"{words.SKIPPED}:{words.group(reason)}"] += number
+        elif status in (words.FAILED, words.UNKNOWN):
+            counts["failed"] += number
+        else:
+            counts["retry"] += number
+    return {**counts, "skipped": skipped.reasons}
+
+
+def missed_days(message: type[MessageType], run: Run) -> list[date]:
+    """Return the days before the run's that no finished run has closed and that are not too late, oldest first."""
+    days = [run.day - timedelta(days=back) for back in range(message.max_lateness, 0, -1)]
+    if not days:
+        return []
+    slots = {message.slot(run.on(day)): day for day in days}
+    found = MessageRun.objects.filter(message=message.label(), site_id=run.site_id, slot__in=slots)
+    records = list(found)
+    if records:
+        close_finished(*records)
+    done = set(found.filter(status=MessageRun.DONE).values_list("slot", flat=True))
+    return [day for slot, day in slots.items() if slot not in done]
