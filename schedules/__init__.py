@@ -1,0 +1,1 @@
+"""Mail at fixed points of a learner's own progress through a self-paced course."""

@@ -1,0 +1,42 @@
+"""Where the links of schedules' mails lead."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.contrib.sites.models import Site
+
+from courses import sites
+from courses.models import CourseMode
+from email_automation.links import tracked
+
+SOURCE = "schedules"
+
+
+class CampaignLinks:
+    """The links of one mail: absolute, and tracked for one message and one first course."""
+
+    def __init__(self, site: Site, *, campaign: str, first_course: str) -> None:
+        self._site = site
+        self._campaign = campaign
+        self._term = first_course
+
+    def course_home(self, key: str) -> str:
+        """Return the home page of a course."""
+        return self._tracked(sites.course_home_url(self._site, key))
+
+    def dashboard(self) -> str:
+        """Return the learner's dashboard."""
+        return self._tracked(sites.dashboard_url(self._site))
+
+    def upgrade(self, verified_mode: CourseMode | None) -> str:
+        """Return where the verified track is bought: the checkout with the mode's sku, else the dashboard."""
+        checkout = str(getattr(settings, "COMMERCE_CHECKOUT_URL", "") or "")
+        if not checkout or verified_mode is None or not verified_mode.sku:
+            return self.dashboard()
+        separator = "&" if urlsplit(checkout).query else "?"
+        return self._tracked(f"{checkout}{separator}{urlencode({'sku': verified_mode.sku})}")
+
+    def _tracked(self, url: str) -> str:
+        return tracked(url, source=SOURCE, campaign=self._campaign, term=self._term)

@@ -1,0 +1,1 @@
+"""The mails of schedules, one module each."""

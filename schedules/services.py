@@ -1,0 +1,187 @@
+"""The writer of schedules: who gets one when they enrol, and with which dates."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from config_models.models import ConfigurationModel
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from courses import sites, switches
+from courses.bulk import insert_if_absent, transaction_is_lost
+from courses.models import Course, CourseMode, Enrollment, Section
+
+from . import dates
+from .models import (
+    CourseDynamicUpgradeDeadlineConfiguration,
+    DynamicUpgradeDeadlineConfiguration,
+    OrgDynamicUpgradeDeadlineConfiguration,
+    Schedule,
+    ScheduleConfig,
+    ScheduleCreationRecord,
+    ScheduleExperience,
+)
+
+log = logging.getLogger(__name__)
+
+CREATION_FLAG = "schedules.create_schedules_for_course"
+DEFAULT_HOLD_BACK_KEY = "schedules.hold_back"
+
+
+@dataclass(frozen=True)
+class CourseFacts:
+    """What the dates and the experience of a course's schedules depend on."""
+
+    course: Course
+    days: int | None
+    verified_mode: CourseMode | None
+    experience: int
+
+    def deadline(self, start: datetime, now: datetime) -> datetime | None:
+        """Return the upgrade deadline of a schedule that starts at `start`."""
+        mode = self.verified_mode
+        return dates.upgrade_deadline(
+            start,
+            days=self.days,
+            verified_mode=mode is not None,
+            verified_expires_at=mode.expires_at if mode else None,
+            course_end=self.course.end,
+            now=now,
+        )
+
+
+def create_schedules(enrollments: Sequence[Enrollment]) -> None:
+    """Make the schedules these new enrolments call for; meant to be called in the enrolments' own transaction.
+
+    An enrolment that fails is left with a `failed` record and keeps nobody else from a schedule. Nothing is raised,
+    and the transaction stays usable.
+    """
+    try:
+        with transaction.atomic():
+            _create(enrollments)
+    except Exception as error:
+        if transaction_is_lost(error):
+            raise
+        if len(enrollments) > 1:
+            for enrollment in enrollments:
+                create_schedules([enrollment])
+        else:
+            log.exception("no schedule for enrolment %s", enrollments[0].pk)
+            _record_failure(enrollments[0], error)
+
+
+def _create(enrollments: Sequence[Enrollment]) -> None:
+    courses = Course.objects.in_bulk({enrollment.course_id for enrollment in enrollments})
+    wanted = [row for row in enrollments if row.is_active and courses[row.course_id].self_paced]
+    if not wanted:
+        return
+    configs = current_configs()
+    owners = sites.owners_of_orgs({courses[row.course_id].org for row in wanted}, configs)
+    flag = switches.courses_with_flag(CREATION_FLAG)
+    facts = course_facts([courses[pk] for pk in {row.course_id for row in wanted}])
+    now = timezone.now()
+    schedules, held_back = [], []
+    for enrollment in wanted:
+        course = courses[enrollment.course_id]
+        owner = owners[course.org]
+        config = configs[owner] if owner is not None else None
+        if not (flag.is_on(course.pk) or (config is not None and config.create_schedules)):
+            continue
+        ratio = config.hold_back_ratio if config is not None else 0
+        fraction = dates.hold_back_fraction(_hold_back_key(), enrollment.user_id, course.key)
+        if fraction < ratio:
+            held_back.append(
+                ScheduleCreationRecord(
+                    enrollment=enrollment, outcome=ScheduleCreationRecord.HELD_BACK, ratio=ratio, fraction=fraction
+                )
+            )
+            continue
+        start = dates.start_date(enrollment.created_at, course.start)
+        schedules.append(
+            Schedule(enrollment=enrollment, start_date=start, upgrade_deadline=facts[course.pk].deadline(start, now))
+        )
+    insert_if_absent(ScheduleCreationRecord, held_back, unique_field="enrollment")
+    created = insert_if_absent(Schedule, schedules, unique_field="enrollment")
+    ScheduleExperience.objects.bulk_create(
+        ScheduleExperience(schedule=row, experience_type=facts[row.enrollment.course_id].experience) for row in created
+    )
+
+
+def _record_failure(enrollment: Enrollment, error: Exception) -> None:
+    record = ScheduleCreationRecord(
+        enrollment=enrollment,
+        outcome=ScheduleCreationRecord.FAILED,
+        error=f"{type(error).__name__}: {error}",
+    )
+    try:
+        with transaction.atomic():
+            insert_if_absent(ScheduleCreationRecord, [record], unique_field="enrollment")
+    except Exception:
+        log.exception("no record of the failure for enrolment %s", enrollment.pk)
+
+
+def _hold_back_key() -> str:
+    return str(getattr(settings, "SCHEDULES_HOLD_BACK_KEY", DEFAULT_HOLD_BACK_KEY))
+
+
+def current_configs() -> dict[int, ScheduleConfig]:
+    """Return {site id: its newest ScheduleConfig} of the sites that have one, in one query."""
+    rows = ScheduleConfig.objects.order_by("change_date", "id")
+    return {row.site_id: row for row in rows}
+
+
+def course_facts(courses: Collection[Course]) -> dict[int, CourseFacts]:
+    """Return {course id: facts} in a constant number of queries, switches and configuration read afresh."""
+    ids = [course.pk for course in courses]
+    verified = {mode.course_id: mode for mode in CourseMode.objects.filter(course_id__in=ids, slug="verified")}
+    overall = _setting(switches.current_config(DynamicUpgradeDeadlineConfiguration))
+    by_org = _newest(
+        OrgDynamicUpgradeDeadlineConfiguration.objects.filter(org_id__in={course.org for course in courses}), "org_id"
+    )
+    by_course = _newest(
+        CourseDynamicUpgradeDeadlineConfiguration.objects.filter(course_id__in=[course.key for course in courses]),
+        "course_id",
+    )
+    experiences = _experiences(courses)
+    return {
+        course.pk: CourseFacts(
+            course=course,
+            days=dates.effective_days([by_course.get(course.key), by_org.get(course.org), overall]),
+            verified_mode=verified.get(course.pk),
+            experience=experiences[course.pk],
+        )
+        for course in courses
+    }
+
+
+def _newest(rows: Iterable[ConfigurationModel], key: str) -> Mapping[str, dates.DeadlineSetting | None]:
+    ordered = sorted(rows, key=lambda row: (row.change_date, row.pk))
+    return {getattr(row, key): _setting(row) for row in ordered}
+
+
+def _setting(row: ConfigurationModel | None) -> dates.DeadlineSetting | None:
+    if row is None:
+        return None
+    return dates.DeadlineSetting(row.enabled, row.deadline_days, getattr(row, "opt_out", False))
+
+
+def _experiences(courses: Collection[Course]) -> dict[int, int]:
+    """Return {course id: experience}: updates where messaging is on and a section learners see has highlights."""
+    messaging = [course.pk for course in courses if course.highlights_enabled_for_messaging]
+    highlights: dict[int, bool] = defaultdict(bool)
+    if messaging:
+        sections = Section.objects.filter(
+            course_id__in=messaging, visible_to_staff_only=False, hide_from_toc=False
+        ).values_list("course_id", "highlights")
+        for course_id, texts in sections:
+            highlights[course_id] |= any(text.strip() for text in texts)
+    return {
+        course.pk: ScheduleExperience.COURSE_UPDATES if highlights[course.pk] else ScheduleExperience.NUDGES
+        for course in courses
+    }
