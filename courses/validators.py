@@ -91,6 +91,12 @@ def validate_zone(value: str) -> None:
         )
 
 
+def validate_web_address(value: str) -> None:
+    """Accept an address that a mail can link to."""
+    if not WEB_ADDRESS.match(value):
+        raise ValidationError("Must be a web address that starts with https:// or http://.", code="web_address")
+
+
 def validate_links(value: Any) -> None:
     """Accept {key: web address}; an empty address leaves the link out."""
     if not isinstance(value, dict):

@@ -11,6 +11,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from courses import signals
+from courses.models.fields import StructureField
 from courses.models.observed import ObservedModel
 from courses.validators import validate_course_key, validate_highlights, validate_mode_slug
 
@@ -110,7 +111,7 @@ class Section(ObservedModel):
     title = models.CharField(max_length=255, blank=True)
     visible_to_staff_only = models.BooleanField(default=False)
     hide_from_toc = models.BooleanField(default=False, verbose_name="hidden from the table of contents")
-    highlights = models.JSONField(
+    highlights = StructureField(
         default=list, blank=True, validators=[validate_highlights],
         help_text="What a learner may look forward to: a list of texts of at most 250 characters.",
     )

@@ -7,6 +7,7 @@ from django.db import models
 from waffle.models import AbstractUserFlag
 
 from courses.models.catalogue import Course
+from courses.models.fields import StructureField
 from courses.models.fresh import FreshConfigurationModel
 from courses.validators import (
     validate_color,
@@ -14,6 +15,7 @@ from courses.validators import (
     validate_mail_header_address,
     validate_one_line,
     validate_org_filter,
+    validate_web_address,
     validate_zone,
 )
 
@@ -24,7 +26,7 @@ class SiteConfiguration(models.Model):
     """How one site looks and whose courses it mails about. A blank field means "use the platform's setting"."""
 
     site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="configuration")
-    org_filter = models.JSONField(
+    org_filter = StructureField(
         default=list, blank=True, validators=[validate_org_filter], verbose_name="organisations",
         help_text="Learners of these organisations' courses are mailed by this site. Empty: by every organisation that "
         "no other site lists. Upper and lower case differ.",
@@ -32,8 +34,9 @@ class SiteConfiguration(models.Model):
     platform_name = models.CharField(
         max_length=255, blank=True, validators=[validate_one_line], help_text=f"Name in the mails. {PLATFORM}"
     )
-    logo_url = models.URLField(
-        max_length=500, blank=True, verbose_name="logo", help_text=f"Address of the picture. {PLATFORM}"
+    logo_url = models.CharField(
+        max_length=500, blank=True, validators=[validate_web_address], verbose_name="logo",
+        help_text=f"Address of the picture. {PLATFORM}",
     )
     primary_color = models.CharField(
         max_length=7, blank=True, validators=[validate_color], verbose_name="colour", help_text=f"#RRGGBB. {PLATFORM}"
@@ -57,11 +60,11 @@ class SiteConfiguration(models.Model):
         help_text="IANA name, for example Europe/Madrid. Empty: UTC.",
     )
     language = models.CharField(max_length=16, blank=True, help_text=f"Language code. {PLATFORM}")
-    social_links = models.JSONField(
+    social_links = StructureField(
         default=dict, blank=True, validators=[validate_links],
         help_text=f'For example {{"facebook": "https://..."}}. {PLATFORM}',
     )
-    store_links = models.JSONField(
+    store_links = StructureField(
         default=dict, blank=True, validators=[validate_links],
         help_text=f'App stores: {{"google": "https://...", "apple": "https://..."}}. {PLATFORM}',
     )

@@ -1,8 +1,10 @@
 """Insert a row or write those of its fields that differ, nothing else."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
 from courses.bulk import locked
@@ -76,14 +78,24 @@ def assign(row: models.Model, fields: dict[str, Any]) -> list[str]:
     return [name for name in fields if getattr(row, name) != before[name]]
 
 
-def clean(row: models.Model, only: dict[str, Any] | None = None) -> None:
+def clean(row: models.Model, only: Iterable[str] | None = None) -> None:
     """Check and normalise a row's values; what needs a query (uniqueness, relations) is left to the database."""
     if isinstance(row, Course):
         row.fill_from_key()
-    row.clean_fields(
-        exclude={
-            field.name
-            for field in row._meta.concrete_fields
-            if field.is_relation or (only is not None and field.name not in only)
-        }
-    )
+    checked = [
+        field
+        for field in row._meta.concrete_fields
+        if not field.is_relation and not field.primary_key and (only is None or field.name in only)
+    ]
+    for field in checked:
+        _check_told(field, getattr(row, field.attname))
+    row.clean_fields(exclude={field.name for field in row._meta.concrete_fields if field not in checked})
+
+
+def _check_told(field: "models.Field[Any, Any]", value: Any) -> None:
+    """Refuse what Django's own checks let through: null in a field that may be blank, a time without a zone."""
+    written_by_django = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    if value is None and not field.null and not written_by_django:
+        raise ValidationError({field.name: "must not be null."})
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValidationError({field.name: "must have a time zone. Allowed: for example 2026-03-01T00:00:00Z."})

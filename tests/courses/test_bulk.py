@@ -1,0 +1,180 @@
+"""Writing many rows at once …"""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, OperationalError, connection, models, transaction
+from django.test.utils import CaptureQueriesContext
+
+from courses import bulk
+from courses.bulk import insert_if_absent, is_deadlock, retry_on_deadlock
+from courses.models import Course, Enrollment, LearnerProfile
+from tests.factories import CourseFactory, EnrollmentFactory, LearnerProfileFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def courses(*names: str, **fields: Any) -> list[Course]:
+    return [Course(key=f"course-v1:edX+{name}+1", org="edX", title=name, **fields) for name in names]
+
+
+def profiles(*numbers: int | None, token: str = "mine", users: list[Any] | None = None) -> list[LearnerProfile]:
+    users = users or [UserFactory() for _ in numbers]
+    return [
+        LearnerProfile(user=user, lms_user_id=number, language=token)
+        for user, number in zip(users, numbers, strict=True)
+    ]
+
+
+def test_returns_only_the_rows_that_were_absent_with_their_ids() -> None:
+    stored = CourseFactory(key="course-v1:edX+B+1", title="stored")
+    ours = insert_if_absent(Course, courses("C", "B", "A"), unique_field="key")
+    assert [row.title for row in ours] == ["A", "C"]
+    assert all(Course.objects.get(pk=row.pk).title == row.title for row in ours)
+    stored.refresh_from_db()
+    assert stored.title == "stored"
+    assert insert_if_absent(Course, courses("A", "B", "C"), unique_field="key") == []
+
+
+def test_takes_the_first_of_two_rows_with_one_key() -> None:
+    first, second = courses("A", "A")
+    assert insert_if_absent(Course, [first, second], unique_field="key") == [first]
+
+
+def test_understands_a_key_of_two_columns() -> None:
+    one, two = CourseFactory(), CourseFactory()
+    users = [UserFactory() for _ in range(3)]
+    EnrollmentFactory(user=users[0], course=one)
+    rows = [Enrollment(user=user, course=course) for user in users for course in (one, two)]
+    assert len(insert_if_absent(Enrollment, rows, unique_field=["user", "course"])) == 5
+    assert Enrollment.objects.count() == 6
+
+
+def test_inserts_rows_without_a_key_always() -> None:
+    ours = insert_if_absent(LearnerProfile, profiles(None, None, 5), unique_field="lms_user_id")
+    assert len({row.pk for row in ours}) == 3
+
+
+def test_returns_the_rows_that_carry_our_token() -> None:
+    LearnerProfileFactory(lms_user_id=1, language="theirs")
+    ours = insert_if_absent(LearnerProfile, profiles(3, 1, 2), unique_field="lms_user_id", token_field="language")
+    assert [row.lms_user_id for row in ours] == [2, 3]
+    assert all(row.pk and not row._state.adding for row in ours)
+    assert LearnerProfile.objects.get(lms_user_id=1).language == "theirs"
+
+
+def test_adds_rows_without_a_key_beside_those_with_a_token() -> None:
+    ours = insert_if_absent(LearnerProfile, profiles(1, None), unique_field="lms_user_id", token_field="language")
+    assert {row.lms_user_id for row in ours} == {1, None}
+    assert all(LearnerProfile.objects.filter(pk=row.pk).exists() for row in ours)
+
+
+def test_wants_one_token_for_all_rows() -> None:
+    rows = profiles(1, 2)
+    rows[1].language = "other"
+    with pytest.raises(ValueError, match="one and the same language"):
+        insert_if_absent(LearnerProfile, rows, unique_field="lms_user_id", token_field="language")
+
+
+@pytest.mark.parametrize("token_field", [None, "language"])
+def test_does_not_hide_other_errors(token_field: str | None) -> None:
+    rows = profiles(1)
+    rows[0].time_zone = None  # type: ignore[assignment]
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_if_absent(LearnerProfile, rows, unique_field="lms_user_id", token_field=token_field)
+
+
+def test_starts_again_when_somebody_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = bulk._stored_ids
+    raced: list[int] = []
+
+    def late(model: type[models.Model], keys: Any, **kwargs: Any) -> Any:
+        found = real(model, keys, **kwargs)
+        if not raced:
+            raced.append(CourseFactory(key="course-v1:edX+B+1").pk)
+        return found
+
+    monkeypatch.setattr(bulk, "_stored_ids", late)
+    ours = insert_if_absent(Course, courses("A", "B"), unique_field="key")
+    assert [row.title for row in ours] == ["A"]
+    assert Course.objects.count() == 2
+
+
+def test_needs_the_same_queries_for_one_row_and_for_fifty() -> None:
+    def queries(names: list[str]) -> int:
+        with CaptureQueriesContext(connection, ) as captured:
+            insert_if_absent(Course, courses(*names), unique_field="key")
+        return len(captured)
+
+    assert queries(["X"]) == queries([f"Y{number}" for number in range(50)])
+
+
+def test_writes_the_rows_in_key_order() -> None:
+    ours = insert_if_absent(Course, courses("C", "A", "B"), unique_field="key")
+    assert [row.title for row in sorted(ours, key=lambda row: row.pk)] == ["A", "B", "C"]
+
+
+def failing(times: int, error: Exception) -> Any:
+    calls: list[int] = []
+
+    @retry_on_deadlock
+    def function() -> int:
+        calls.append(1)
+        if len(calls) <= times:
+            raise error
+        return len(calls)
+
+    return function
+
+
+LOCKED = OperationalError("database is locked")
+DEADLOCK = OperationalError(1213, "Deadlock found")
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    taken: list[float] = []
+    monkeypatch.setattr(bulk.time, "sleep", taken.append)
+    return taken
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", [LOCKED, DEADLOCK, OperationalError(1205, "Lock wait timeout exceeded")])
+def test_is_tried_again_after_a_deadlock(error: Exception, pauses: list[float]) -> None:
+    assert failing(4, error)() == 5
+    assert len(pauses) == 4
+    assert max(pauses) < 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_is_given_up_after_five_tries(pauses: list[float]) -> None:
+    with pytest.raises(OperationalError):
+        failing(5, DEADLOCK)()
+    assert len(pauses) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_is_not_tried_again_after_other_errors(pauses: list[float]) -> None:
+    for error in (OperationalError("no such table"), IntegrityError("x"), ValueError("x")):
+        with pytest.raises(type(error)):
+            failing(1, error)()
+    assert pauses == []
+
+
+def test_is_not_tried_again_inside_somebody_elses_transaction(pauses: list[float]) -> None:
+    with pytest.raises(OperationalError):
+        failing(1, DEADLOCK)()
+    assert pauses == []
+
+
+@pytest.mark.parametrize(("state", "expected"), [("40P01", True), ("40001", True), ("23505", False)])
+def test_knows_postgresqls_codes(state: str, expected: bool) -> None:
+    error = OperationalError("x")
+    error.__cause__ = type("Cause", (Exception,), {"sqlstate": state})()
+    assert is_deadlock(error) is expected
+
+
+def test_keeps_user_names_apart() -> None:
+    model = get_user_model()
+    assert len(insert_if_absent(model, [model(username="a"), model(username="A")], unique_field="username")) == 2
