@@ -1,0 +1,450 @@
+"""What every message keeps to, whatever it is about. Parametrised over the register: a new message joins by itself.
+
+What needs several processes (two schedulers at once, a killed worker) is in tests/chaos/test_contract_processes.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.contrib.sites.models import Site
+from django.core import mail
+from django.db import connection
+from django.template import engines
+from django.test.utils import CaptureQueriesContext, override_settings
+from django.utils import timezone
+
+from courses.models import Course
+from email_automation import consent, words
+from email_automation.explanation import explain
+from email_automation.models import CourseOptOut, EmailLog, MessageRun
+from email_automation.pipeline import dispatch, message, policy, sweep
+from email_automation.pipeline.delivery import SLICE, check, deliver
+from email_automation.pipeline.run import Run
+from tests.mail.stock import Undefined
+from tests.message_factories import FACTORIES, MessageFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+
+LABELS = sorted(kind.label() for kind in message.all_messages())
+LANGUAGES = [code for code, _ in settings.LANGUAGES]
+DAY = date(2017, 8, 1)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site.objects.get(pk=settings.SITE_ID)
+
+
+@pytest.fixture(params=LABELS)
+def kind(request: pytest.FixtureRequest) -> type[message.MessageType]:
+    return message.get(request.param)
+
+
+@pytest.fixture
+def factory(kind: type[message.MessageType], site: Site) -> MessageFactory:
+    made = FACTORIES[kind.label()]()
+    made.switch(site, enqueue=True, deliver=True)
+    return made
+
+
+@pytest.fixture
+def strict_templates() -> Any:
+    """Make a variable that the context lacks an error."""
+    with override_settings(
+        TEMPLATES=[
+            {**entry, "OPTIONS": {**entry["OPTIONS"], "string_if_invalid": Undefined("%s")}}
+            for entry in settings.TEMPLATES
+        ]
+    ):
+        assert engines["django"].engine.string_if_invalid == "%s"
+        yield
+
+
+def run(kind: type[message.MessageType], site: Site, **options: Any) -> dispatch.Summary:
+    return dispatch.run_daily(kind, site.pk, day=options.pop("day", DAY), **options)
+
+
+def selects_only(queries: CaptureQueriesContext) -> bool:
+    return all(query["sql"].lstrip("( ").upper().startswith("SELECT") for query in queries.captured_queries)
+
+
+def adds_up(summary: dispatch.Summary) -> bool:
+    return summary.audience == (summary.sent + sum(summary.skipped.values()) + summary.failed + summary.retry)
+
+
+def test_every_message_has_a_factory() -> None:
+    assert set(FACTORIES) == set(LABELS)
+    assert LABELS
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_renders_html_and_text_in_each_language_with_nothing_missing(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, language: str, strict_templates: Any
+) -> None:
+    factory.due(1, day=DAY, site=site, language=language)
+    summary = run(kind, site)
+    assert (summary.sent, summary.errors) == (1, [])
+    (sent,) = mail.outbox
+    (html, mime), *_ = sent.alternatives
+    assert mime == "text/html"
+    # A style sheet's own braces close its media queries.
+    body = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    for part in (sent.subject, sent.from_email, sent.body, body):
+        assert part.strip()
+        assert not any(mark in part for mark in ("{{", "}}", "{%", "%}"))
+    assert "\n" not in sent.subject
+    assert f'lang="{language}"' in html
+    assert len(html.encode()) < 60 * 1024
+    row = EmailLog.objects.get()
+    content = row.stored_content()
+    assert content is not None
+    assert (content["html"], content["text"], content["subject"]) == (html, sent.body, row.subject)
+
+
+def test_each_language_reads_differently(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    for language in LANGUAGES:
+        factory.due(1, day=DAY, site=site, language=language)
+    run(kind, site)
+    assert len({sent.subject for sent in mail.outbox}) == len(LANGUAGES)
+
+
+def test_it_sends_exactly_one_mail_to_each_person_who_is_due(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    people = factory.due(7, day=DAY, site=site)
+    summary = run(kind, site)
+    assert sorted(sent.to[0] for sent in mail.outbox) == sorted(person.email for person in people)
+    assert all(len(sent.recipients()) == 1 for sent in mail.outbox)
+    assert (summary.audience, summary.sent, summary.ok) == (7, 7, True)
+    assert adds_up(summary)
+    assert set(EmailLog.objects.values_list("status", flat=True)) == {words.SENT}
+
+
+def test_a_second_run_sends_nothing(kind: type[message.MessageType], factory: MessageFactory, site: Site) -> None:
+    factory.due(3, day=DAY, site=site)
+    run(kind, site)
+    again = run(kind, site)
+    assert (again.sent, again.skipped) == (0, {"already_sent": 3})
+    assert adds_up(again)
+    assert len(mail.outbox) == 3
+
+
+def test_who_opted_out_of_the_category_gets_none_with_a_reason(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    person, other = factory.due(2, day=DAY, site=site)
+    consent.opt_out(person.pk, kind.category, source="test")
+    summary = run(kind, site)
+    assert [sent.to for sent in mail.outbox] == [[other.email]]
+    assert summary.skipped == {"opted_out": 1}
+    assert adds_up(summary)
+    assert explain(kind, person.pk, site.pk, day=DAY).refusal == f"opted_out:{kind.category}"
+
+
+def test_who_opted_out_of_the_course_gets_none_with_a_reason(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    if kind.transactional:
+        pytest.skip("transactional mail does not depend on course opt-outs")
+    person, _ = factory.due(2, day=DAY, site=site)
+    for course in Course.objects.all():
+        CourseOptOut.objects.create(user=person, course=course)
+    summary = run(kind, site)
+    assert (summary.sent, summary.skipped) == (1, {"opted_out": 1})
+    assert EmailLog.objects.get(recipient=person).reason == words.OPTED_OUT_COURSE
+    assert EmailLog.objects.get(recipient=person).dedupe_key is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"email": ""}, "no_email_address"), ({"email": "no address"}, "no_email_address")],
+)
+def test_who_cannot_be_mailed_gets_none_with_a_reason(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, change: dict[str, Any], reason: str
+) -> None:
+    person, _ = factory.due(2, day=DAY, site=site)
+    type(person).objects.filter(pk=person.pk).update(**change)
+    summary = run(kind, site)
+    assert (summary.sent, summary.skipped) == (1, {reason: 1})
+
+
+def test_who_is_inactive_gets_none(kind: type[message.MessageType], factory: MessageFactory, site: Site) -> None:
+    person, other = factory.due(2, day=DAY, site=site)
+    type(person).objects.filter(pk=person.pk).update(is_active=False)
+    summary = run(kind, site)
+    assert [sent.to for sent in mail.outbox] == [[other.email]]
+    assert adds_up(summary)
+
+
+def test_who_becomes_inactive_after_planning_gets_none(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any
+) -> None:
+    person, _ = factory.due(2, day=DAY, site=site)
+    rows = planned(kind, site, settings)
+    type(person).objects.filter(pk=person.pk).update(is_active=False)
+    tally = deliver(rows)
+    assert (tally[words.SENT], tally[words.SKIPPED]) == (1, 1)
+    row = EmailLog.objects.get(recipient=person)
+    assert (row.status, row.dedupe_key) == (words.SKIPPED, None)
+    assert row.reason
+
+
+def planned(kind: type[message.MessageType], site: Site, settings: Any, **options: Any) -> list[int]:
+    """Plan a run, and return the ids of its rows, which nobody delivers."""
+    settings.CELERY_BROKER_URL = "memory://"
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(dispatch.current_app, "send_task", lambda *args, **kwargs: None)
+            summary = run(kind, site, **options)
+    finally:
+        settings.CELERY_BROKER_URL = ""
+    assert summary.errors == []
+    return list(EmailLog.objects.filter(status=words.PENDING).order_by("pk").values_list("pk", flat=True))
+
+
+def test_reading_costs_the_same_for_one_and_for_fifty(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    resolver, started = kind.resolver(), Run.starting(kind.label(), site.pk, day=DAY)
+    counts: dict[str, list[int]] = {"audience": [], "drafts": [], "policy": [], "check": []}
+    for number in (1, 49):
+        factory.due(number, day=DAY, site=site)
+        with CaptureQueriesContext(connection) as queries:
+            rows = [row for page in resolver.audience(started) for row in page]
+        counts["audience"].append(len(queries))
+        targets, people = [row.target_id for row in rows], [row.user_id for row in rows]
+        with CaptureQueriesContext(connection) as queries:
+            assert len(resolver.drafts(started, targets)) == len(rows)
+        counts["drafts"].append(len(queries))
+        with CaptureQueriesContext(connection) as queries:
+            policy.verdicts(kind, people)
+        counts["policy"].append(len(queries))
+        with CaptureQueriesContext(connection) as queries:
+            assert len(check(kind, started, targets).drafts) == len(rows)
+        counts["check"].append(len(queries))
+    assert {name: len(set(found)) for name, found in counts.items()} == dict.fromkeys(counts, 1), counts
+    assert counts["audience"][0] == 1
+    assert counts["drafts"][0] <= 8
+
+
+def test_delivering_costs_one_statement_per_mail_beside_a_constant(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any
+) -> None:
+    costs = []
+    for number in (1, SLICE):
+        factory.due(number, day=DAY, site=site)
+        rows = planned(kind, site, settings)
+        with CaptureQueriesContext(connection) as queries:
+            assert deliver(rows)[words.SENT] == number
+        costs.append(len(queries) - number)
+    assert costs[0] == costs[1]
+
+
+def test_planning_writes_the_same_number_of_statements_for_one_and_for_fifty(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any
+) -> None:
+    costs = []
+    for day, number in ((DAY, 1), (DAY, 50)):
+        factory.due(number, day=day, site=site)
+        with CaptureQueriesContext(connection) as queries:
+            planned(kind, site, settings)
+        statements = [query["sql"] for query in queries.captured_queries]
+        # SQLite takes at most so many parameters in a statement, so there one insert is cut into several.
+        inserts = [sql for sql in statements if sql.startswith("INSERT") and "emaillog" in sql]
+        assert len(inserts) == 1 or connection.vendor == "sqlite"
+        costs.append(len(statements) - len(inserts))
+    # The first run also makes its MessageRun row, in a savepoint of its own.
+    assert costs[1] <= costs[0]
+
+
+def test_reading_writes_nothing(kind: type[message.MessageType], factory: MessageFactory, site: Site) -> None:
+    people = factory.due(3, day=DAY, site=site)
+    resolver, started = kind.resolver(), Run.starting(kind.label(), site.pk, day=DAY)
+    with CaptureQueriesContext(connection) as queries:
+        targets = [row.target_id for page in resolver.audience(started) for row in page]
+        resolver.drafts(started, targets)
+        resolver.failing(started, targets)
+        explain(kind, people[0].pk, site.pk, day=DAY)
+    assert targets
+    assert selects_only(queries)
+
+
+def test_drafts_are_plain_values_of_their_own(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    factory.due(3, day=DAY, site=site)
+    resolver, started = kind.resolver(), Run.starting(kind.label(), site.pk, day=DAY)
+    targets = [row.target_id for page in resolver.audience(started) for row in page]
+    drafts = resolver.drafts(started, targets)
+    assert len({id(draft.shared) for draft in drafts}) == len({id(draft.personal) for draft in drafts}) == 3
+    for draft in drafts:
+        assert json.loads(json.dumps(draft.shared)) == draft.shared
+        assert all(isinstance(value, str) for value in draft.personal.values())
+
+
+def test_nothing_personal_crosses_the_broker(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any, monkeypatch: Any
+) -> None:
+    people = factory.due(2, day=DAY, site=site)
+    sent: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        dispatch.current_app, "send_task", lambda *args, **kwargs: sent.append((*args, kwargs))
+    )
+    settings.CELERY_BROKER_URL = "memory://"
+    summary = run(kind, site)
+    payload = json.dumps(sent)
+    assert sorted(pk for call in sent for pk in call[1]["args"][0]) == sorted(
+        EmailLog.objects.values_list("pk", flat=True)
+    )
+    assert "@" not in payload
+    assert not any(name in payload for person in people for name in (person.username, person.last_name))
+    assert {call[1]["queue"] for call in sent} == {kind.queue()}
+    assert (summary.sent, summary.retry) == (0, 2)
+    assert adds_up(summary)
+
+
+def test_an_override_address_gets_every_mail_and_uses_nobody_up(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    people = factory.due(3, day=DAY, site=site)
+    test_run = run(kind, site, override="qa@example.com")
+    assert [sent.to for sent in mail.outbox] == [["qa@example.com"]] * 3
+    assert test_run.sent == 3
+    assert sorted(EmailLog.objects.values_list("recipient_id", flat=True)) == sorted(person.pk for person in people)
+    for sent in mail.outbox:
+        assert not [name for name in sent.extra_headers if name.lower().startswith("list-unsubscribe")]
+        assert "/email/unsubscribe/" not in sent.body + sent.alternatives[0][0]
+        assert "/email/test-mail/" in sent.body
+    assert not MessageRun.objects.exists()
+    mail.outbox.clear()
+    assert run(kind, site, override="qa@example.com").sent == 3
+    assert run(kind, site).sent == 3
+    assert {sent.to[0] for sent in mail.outbox} == {"qa@example.com", *(person.email for person in people)}
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    person, *_ = factory.due(4, day=DAY, site=site)
+    consent.opt_out(person.pk, kind.category, source="test")
+    with CaptureQueriesContext(connection) as queries:
+        dry = run(kind, site, dry_run=True)
+    assert selects_only(queries)
+    assert mail.outbox == []
+    assert not EmailLog.objects.exists()
+    assert not MessageRun.objects.exists()
+    real = run(kind, site)
+    assert (dry.audience, dry.sent, dry.skipped) == (real.audience, real.sent, real.skipped)
+    again = run(kind, site, dry_run=True)
+    assert (again.sent, again.skipped) == (0, {"already_sent": 3, "opted_out": 1})
+
+
+def test_a_closed_gate_plans_nothing_and_closes_the_day(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    factory.due(2, day=DAY, site=site)
+    factory.switch(site, enqueue=False, deliver=True)
+    summary = run(kind, site)
+    assert (summary.audience, summary.sent, summary.ok) == (0, 0, True)
+    assert not EmailLog.objects.exists()
+    assert MessageRun.objects.get().status == MessageRun.DONE
+
+
+def test_a_gate_closed_after_planning_stops_what_is_queued_and_gives_the_keys_back(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any
+) -> None:
+    factory.due(5, day=DAY, site=site)
+    rows = planned(kind, site, settings)
+    factory.switch(site, enqueue=True, deliver=False)
+    tally = deliver(rows)
+    assert tally.reasons == {"stopped": 5}
+    assert mail.outbox == []
+    factory.switch(site, enqueue=True, deliver=True)
+    assert run(kind, site).sent == 5
+
+
+def test_a_given_date_equals_waiting_for_it(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    factory.due(2, day=DAY, site=site)
+    factory.due(3, day=DAY + timedelta(days=1), site=site)
+
+    def planned_for(summary: dispatch.Summary) -> tuple[Any, ...]:
+        rows = sorted(EmailLog.objects.values_list("recipient_id", "occasion", "subject", "day", "instant"))
+        bodies = sorted(sent.body for sent in mail.outbox)
+        EmailLog.objects.all().delete()
+        MessageRun.objects.all().delete()
+        mail.outbox.clear()
+        ids = {pk: number for number, pk in enumerate(sorted(row[0] for row in rows))}
+        return [(ids[row[0]], *row[1:]) for row in rows], len(bodies), summary.sent
+
+    dated = planned_for(run(kind, site))
+    with time_machine.travel(datetime(2017, 8, 1, tzinfo=UTC), tick=False):
+        waited = planned_for(run(kind, site, day=None, catch_up=False))
+    assert dated == waited
+    assert dated[2] == 2
+
+
+def test_a_mail_that_is_late_expires_and_gives_its_key_back(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any
+) -> None:
+    factory.due(2, day=DAY, site=site)
+    planned(kind, site, settings)
+    row = EmailLog.objects.first()
+    assert row is not None
+    started = Run.starting(kind.label(), site.pk, day=DAY)
+    assert row.expires_at - row.created_at == kind.expiry(started) - started.now
+    with time_machine.travel(row.expires_at + timedelta(seconds=1), tick=False):
+        tally = sweep.sweep()
+    assert tally.reasons == {"expired": 2}
+    assert mail.outbox == []
+    assert set(EmailLog.objects.values_list("dedupe_key", flat=True)) == {None}
+
+
+def test_the_sweep_sends_what_nobody_was_woken_up_for(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any
+) -> None:
+    factory.due(3, day=DAY, site=site)
+    planned(kind, site, settings)
+    assert MessageRun.objects.get().status == MessageRun.PLANNED
+    assert sweep.sweep()[words.SENT] == 3
+    assert sweep.sweep()[words.SENT] == 0
+    assert MessageRun.objects.get().status == MessageRun.DONE
+    assert MessageRun.objects.get().sent == 3
+
+
+def test_a_worker_gone_silent_is_not_sent_again_more_often_than_the_message_allows(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site, settings: Any
+) -> None:
+    factory.due(1, day=DAY, site=site)
+    (pk,) = planned(kind, site, settings)
+    silent = {"status": words.SENDING, "attempts": 1, "lease_expires_at": timezone.now() - timedelta(seconds=1)}
+    sent = 0
+    for _ in range(3):
+        EmailLog.objects.filter(pk=pk).exclude(status=words.UNKNOWN).update(**silent)
+        sent += sweep.sweep()[words.SENT]
+        if sent:
+            EmailLog.objects.filter(pk=pk).update(**silent)
+    assert sent == kind.resend_unknown
+    assert EmailLog.objects.get(pk=pk).status == words.UNKNOWN
+    assert EmailLog.objects.get(pk=pk).dedupe_key
+
+
+def test_explain_agrees_with_the_run(kind: type[message.MessageType], factory: MessageFactory, site: Site) -> None:
+    (person,) = factory.due(1, day=DAY, site=site)
+    assert explain(kind, person.pk, site.pk, day=DAY).due
+    assert explain(kind, person.pk, site.pk, day=DAY).verdict == "A run of this day would send this mail."
+    assert not explain(kind, person.pk, site.pk, day=DAY + timedelta(days=5)).due
+    run(kind, site)
+    after = explain(kind, person.pk, site.pk, day=DAY)
+    assert [entry.status for entry in after.entries] == [words.SENT]
+    assert "log row" in after.verdict
