@@ -1,9 +1,10 @@
 """Admin pages of the ground floor. Every list needs the same few queries whatever its length."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from config_models.admin import ConfigurationModelAdmin
 from django.contrib import admin
+from django.contrib.admin.widgets import ForeignKeyRawIdWidget
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from waffle.admin import FlagAdmin
@@ -117,16 +118,41 @@ class SiteConfigurationAdmin(admin.ModelAdmin):
     search_help_text = "Exact domain."
 
 
+class UnlabelledRawIdWidget(ForeignKeyRawIdWidget):
+    """A raw id without the name behind it, which would cost a query for each row."""
+
+    def label_and_url_for_value(self, value: object) -> tuple[str, str]:
+        """Return no label and no link."""
+        return "", ""
+
+
 class CourseFlagInline(admin.TabularInline):
     """The courses for which a flag is on or off."""
 
     model = CourseFlag
-    autocomplete_fields = ("course",)
+    raw_id_fields = ("course",)
     extra = 1
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer the course's id; its key stands above the row."""
+        kwargs["widget"] = UnlabelledRawIdWidget(db_field.remote_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CourseFlag]:
         """Read the courses with the rows."""
         return super().get_queryset(request).select_related("course")
+
+
+@admin.register(CourseFlag)
+class CourseFlagRowAdmin(LargeTableAdmin):
+    """The rows of all flags, for flags with more courses than one page can hold."""
+
+    list_display = ("id", "flag", "course", "on")
+    list_filter = ("on",)
+    list_select_related = ("flag", "course")
+    autocomplete_fields = ("flag", "course")
+    search_fields = ("flag__name__exact", "course__key__exact")
+    search_help_text = "Exact name of the flag or exact course key."
 
 
 @admin.register(Flag)
@@ -134,8 +160,8 @@ class CourseFlagAdmin(FlagAdmin):
     """Flags with their courses; for course flags only `everyone` and the courses count."""
 
     inlines = (CourseFlagInline,)
-    search_fields = ("name__exact",)
-    search_help_text = "Exact name."
+    search_fields = ("name__exact", "note")
+    search_help_text = "Exact name, or words of the note."
 
 
 @admin.register(SelfPacedConfiguration)
@@ -144,4 +170,3 @@ class SelfPacedConfigurationAdmin(ConfigurationModelAdmin):
 
     list_display = ("id", "enabled", "change_date", "changed_by")
     list_select_related = ("changed_by",)
-    date_hierarchy = None

@@ -181,7 +181,7 @@ def retry_on_deadlock(function: Callable[P, T]) -> Callable[P, T]:
             except OperationalError as error:
                 if attempt == MAX_TRIES or transaction.get_connection().in_atomic_block or not is_deadlock(error):
                     raise
-            time.sleep(random.uniform(0.5, 1.5) * FIRST_PAUSE * 2**attempt)
+            time.sleep(random.uniform(0.5, 1.5) * FIRST_PAUSE * 2**attempt)  # noqa: S311 (no secret)
         raise AssertionError("the last attempt returns or raises")
 
     return retried

@@ -21,7 +21,8 @@ def check_flag_model(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             "WAFFLE_FLAG_MODEL does not name the flag model that knows courses.",
-            hint='Set WAFFLE_FLAG_MODEL = "courses.Flag" before the first migration.', id="courses.E001",
+            hint='Set WAFFLE_FLAG_MODEL = "courses.Flag" before the first migration.',
+            id="courses.E001",
         )
     ]
 
@@ -54,7 +55,8 @@ def check_contact_address(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     return [
         Warning(
             "CONTACT_MAILING_ADDRESS is empty, so mails of sites without an address of their own carry none.",
-            hint="Set CONTACT_MAILING_ADDRESS to a postal address.", id="courses.W001",
+            hint="Set CONTACT_MAILING_ADDRESS to a postal address.",
+            id="courses.W001",
         )
     ]
 
@@ -65,7 +67,8 @@ def check_sqlite_transactions(app_configs: Any, **kwargs: Any) -> list[CheckMess
     return [
         Warning(
             f"SQLite database {alias!r} is not opened with IMMEDIATE transactions, so writers break each other.",
-            hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20} for this database.', id="courses.W002",
+            hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20} for this database.',
+            id="courses.W002",
         )
         for alias, database in settings.DATABASES.items()
         if database.get("ENGINE", "").endswith("sqlite3")
@@ -76,7 +79,7 @@ def check_sqlite_transactions(app_configs: Any, **kwargs: Any) -> list[CheckMess
 @register(Tags.database)
 def check_collation(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """In MariaDB's usual collation, course keys that differ in case or accent are one key."""
-    found = []
+    found: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
         if connection.vendor != "mysql":

@@ -16,7 +16,20 @@ class CourseForm(forms.ModelForm):
 
     class Meta:
         model = Course
-        fields = "__all__"
+        fields = (
+            "key",
+            "title",
+            "org",
+            "start",
+            "end",
+            "self_paced",
+            "is_active",
+            "language",
+            "weeks_to_complete",
+            "price",
+            "currency",
+            "highlights_enabled_for_messaging",
+        )
 
     def clean(self) -> dict[str, Any]:
         """Refuse a change to self-paced that the configuration or the start forbids."""
@@ -29,9 +42,7 @@ class CourseForm(forms.ModelForm):
                     "self_paced", "Self-paced courses are switched off. First add an enabled self-paced configuration."
                 )
             elif start is None or start <= timezone.now():
-                self.add_error(
-                    "self_paced", "The course has started or has no start. First set a start in the future."
-                )
+                self.add_error("self_paced", "The course has started or has no start. First set a start in the future.")
         return cleaned
 
 
@@ -47,7 +58,7 @@ class OneOrgPerLine(forms.CharField):
     def to_python(self, value: Any) -> Any:
         """Return the list of the lines; the spaces around a name are not part of it."""
         text = super().to_python(value)
-        lines = [line.strip() for line in text.splitlines()]
+        lines = [line.strip() for line in (text or "").splitlines()]
         while lines and not lines[-1]:
             lines.pop()
         return lines
@@ -68,11 +79,26 @@ class SiteConfigurationForm(forms.ModelForm):
     """Edits a site's configuration with one organisation per line."""
 
     org_filter = OneOrgPerLine(
-        required=False, label="Organisations",
+        required=False,
+        label="Organisations",
         help_text="One per line, upper and lower case differ. Empty: every organisation that no other site lists.",
     )
 
     class Meta:
         model = SiteConfiguration
-        fields = "__all__"
+        fields = (
+            "site",
+            "org_filter",
+            "platform_name",
+            "logo_url",
+            "primary_color",
+            "contact_mailing_address",
+            "from_address",
+            "reply_to",
+            "list_id",
+            "time_zone",
+            "language",
+            "social_links",
+            "store_links",
+        )
         widgets: ClassVar = {"contact_mailing_address": forms.TextInput(attrs={"size": 80})}

@@ -29,11 +29,21 @@ class Reader(Generic[FactRow]):
     """Turns JSON objects into rows of one kind; what does not fit becomes a BadRow."""
 
     TYPES: ClassVar[dict[str, str]] = {
-        "start": "time or null", "end": "time or null", "expires_at": "time or null", "created_at": "time",
-        "self_paced": "bool", "is_active": "bool", "has_usable_password": "bool",
-        "highlights_enabled_for_messaging": "bool", "visible_to_staff_only": "bool", "hide_from_toc": "bool",
-        "weeks_to_complete": "int or null", "index": "int", "lms_user_id": "int",
-        "price": "decimal or null", "highlights": "list",
+        "start": "time or null",
+        "end": "time or null",
+        "expires_at": "time or null",
+        "created_at": "time",
+        "self_paced": "bool",
+        "is_active": "bool",
+        "has_usable_password": "bool",
+        "highlights_enabled_for_messaging": "bool",
+        "visible_to_staff_only": "bool",
+        "hide_from_toc": "bool",
+        "weeks_to_complete": "int or null",
+        "index": "int",
+        "lms_user_id": "int",
+        "price": "decimal or null",
+        "highlights": "list",
     }
 
     def __init__(self, row_class: type[FactRow]) -> None:
@@ -98,13 +108,21 @@ CONVERTERS: dict[str, Any] = {
     "text": lambda value: value if isinstance(value, str) else None,
 }
 ALLOWED = {
-    "time": "a time with zone such as 2026-03-01T00:00:00Z", "decimal": "a number", "bool": "true or false",
-    "int": "a whole number", "list": "a list", "text": "a text",
+    "time": "a time with zone such as 2026-03-01T00:00:00Z",
+    "decimal": "a number",
+    "bool": "true or false",
+    "int": "a whole number",
+    "list": "a list",
+    "text": "a text",
 }
 
 READERS: dict[str, Reader[Any]] = {
-    "courses": Reader(CourseRow), "modes": Reader(ModeRow), "sections": Reader(SectionRow),
-    "learners": Reader(LearnerRow), "enrollments": Reader(EnrollmentRow), "certificates": Reader(CertificateRow),
+    "courses": Reader(CourseRow),
+    "modes": Reader(ModeRow),
+    "sections": Reader(SectionRow),
+    "learners": Reader(LearnerRow),
+    "enrollments": Reader(EnrollmentRow),
+    "certificates": Reader(CertificateRow),
 }
 
 
@@ -151,8 +169,10 @@ class JsonSource(Source):
             data = json.loads(self.path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{self.path}: not JSON ({error})") from None
-        wrong = not isinstance(data, dict) or set(data) - set(READERS) or any(
-            not isinstance(rows, list) for rows in data.values()
+        wrong = (
+            not isinstance(data, dict)
+            or set(data) - set(READERS)
+            or any(not isinstance(rows, list) for rows in data.values())
         )
         if wrong:
             raise ValueError(f"{self.path}: must be an object with lists under {', '.join(READERS)}")

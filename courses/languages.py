@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 
 SCRIPTS = {
-    "zh-cn": "zh-hans", "zh-sg": "zh-hans", "zh-my": "zh-hans",
-    "zh-tw": "zh-hant", "zh-hk": "zh-hant", "zh-mo": "zh-hant",
+    "zh-cn": "zh-hans",
+    "zh-sg": "zh-hans",
+    "zh-my": "zh-hans",
+    "zh-tw": "zh-hant",
+    "zh-hk": "zh-hant",
+    "zh-mo": "zh-hant",
 }
 
 

@@ -65,7 +65,9 @@ def takes_in(*events: OpenEdxPublicSignal) -> Callable[[Handler], Handler]:
                 in_transaction(metadata=metadata, **data)
             except Exception as error:
                 logger.error(
-                    "event %s (%s) failed", metadata.event_type, metadata.id,
+                    "event %s (%s) failed",
+                    metadata.event_type,
+                    metadata.id,
                     exc_info=(type(error), without_personal_data(error), error.__traceback__),
                 )
                 raise EventFailed(f"event {metadata.event_type} ({metadata.id}) failed") from None
@@ -100,8 +102,10 @@ def unenrollment_completed(*, enrollment: CourseEnrollmentData, metadata: Events
 def certificate_reported(*, certificate: CertificateData, metadata: EventsMetadata) -> None:
     """Record the state of a certificate."""
     services.record_certificate(
-        _learner(certificate.user, metadata), _course(certificate.course),
-        status=certificate.current_status, reported_at=metadata.time,
+        _learner(certificate.user, metadata),
+        _course(certificate.course),
+        status=certificate.current_status,
+        reported_at=metadata.time,
     )
 
 
@@ -110,8 +114,12 @@ def catalog_info_changed(*, catalog_info: CourseCatalogData, metadata: EventsMet
     """Record a course's title, dates and pacing."""
     schedule = catalog_info.schedule_data
     services.record_course(
-        str(catalog_info.course_key), reported_at=metadata.time, title=catalog_info.name,
-        start=_aware(schedule.start), end=_aware(schedule.end), self_paced=schedule.pacing == "self",
+        str(catalog_info.course_key),
+        reported_at=metadata.time,
+        title=catalog_info.name,
+        start=_aware(schedule.start),
+        end=_aware(schedule.end),
+        self_paced=schedule.pacing == "self",
     )
 
 
@@ -120,8 +128,13 @@ def _record_enrollment(
 ) -> None:
     """Record learner, course and place."""
     services.record_enrollment(
-        _learner(enrollment.user, metadata), _course(enrollment.course), mode=enrollment.mode, is_active=is_active,
-        created_at=_aware(enrollment.creation_date), announce=announce, reported_at=metadata.time,
+        _learner(enrollment.user, metadata),
+        _course(enrollment.course),
+        mode=enrollment.mode,
+        is_active=is_active,
+        created_at=_aware(enrollment.creation_date),
+        announce=announce,
+        reported_at=metadata.time,
     )
 
 
@@ -129,8 +142,13 @@ def _learner(data: UserData, metadata: EventsMetadata) -> AbstractUser:
     """Record the learner of an event and return the account."""
     first_name, _, last_name = data.pii.name.strip().partition(" ")
     user, _word = services.record_user(
-        data.pii.username, email=data.pii.email, first_name=first_name or None, last_name=last_name.strip() or None,
-        is_active=data.is_active, lms_user_id=data.id, reported_at=metadata.time,
+        data.pii.username,
+        email=data.pii.email,
+        first_name=first_name or None,
+        last_name=last_name.strip() or None,
+        is_active=data.is_active,
+        lms_user_id=data.id,
+        reported_at=metadata.time,
     )
     return user
 
@@ -141,9 +159,7 @@ def _course(data: CourseData) -> Course:
     known = Course.objects.filter(key=key).first()
     if known is not None:
         return known
-    course, _word = services.record_course(
-        key, title=data.display_name, start=_aware(data.start), end=_aware(data.end)
-    )
+    course, _word = services.record_course(key, title=data.display_name, start=_aware(data.start), end=_aware(data.end))
     return course
 
 

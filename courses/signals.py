@@ -63,7 +63,9 @@ def receiver(signal: Signal) -> Callable[[Receiver], Receiver]:
                 if transaction_is_lost(error):
                     raise
                 logger.error(
-                    "receiver %s failed for %s", name, described(kwargs),
+                    "receiver %s failed for %s",
+                    name,
+                    described(kwargs),
                     exc_info=(type(error), without_personal_data(error), error.__traceback__),
                 )
                 return None

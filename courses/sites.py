@@ -12,8 +12,14 @@ from django.db.models.functions import Lower
 from courses.models import Course, SiteConfiguration
 
 SOCIAL_NETWORKS = {
-    "tumblr": "Tumblr", "reddit": "Reddit", "twitter": "Twitter", "google_plus": "Google+", "youtube": "YouTube",
-    "linkedin": "LinkedIn", "meetup": "Meetup", "facebook": "Facebook",
+    "tumblr": "Tumblr",
+    "reddit": "Reddit",
+    "twitter": "Twitter",
+    "google_plus": "Google+",
+    "youtube": "YouTube",
+    "linkedin": "LinkedIn",
+    "meetup": "Meetup",
+    "facebook": "Facebook",
 }
 APP_STORES = {"google": "Google Play", "apple": "App Store"}
 DEFAULT_COLOR = "#0A5C7D"

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -109,7 +110,7 @@ def _load_courses(rows: list[Any], chunk: Chunk) -> None:
         fields = told(row, "key")
         if row.key in stored and _as_told(stored[row.key], fields):
             continue
-        _record(row, chunk, lambda row=row, fields=fields: services.record_course(row.key, **fields))
+        _record(row, chunk, partial(services.record_course, row.key, **fields))
 
 
 def _load_parts(kind: str, rows: list[Any], chunk: Chunk) -> None:
@@ -117,10 +118,8 @@ def _load_parts(kind: str, rows: list[Any], chunk: Chunk) -> None:
     model, name = PARTS[kind]
     writer: Any = services.record_mode if kind == "modes" else services.record_section
     courses = Course.objects.in_bulk({row.course for row in rows}, field_name="key")
-    stored = {
-        (part.course.key, getattr(part, name)): part
-        for part in model._default_manager.filter(course__in=courses.values()).select_related("course")
-    }
+    parts: Iterable[Any] = model._default_manager.filter(course__in=courses.values()).select_related("course")
+    stored = {(part.course.key, getattr(part, name)): part for part in parts}
     for row in rows:
         if row.course not in courses:
             chunk.reject(row, unknown("course", row.course, "the key of a course that is stored or in the source"))
@@ -129,7 +128,7 @@ def _load_parts(kind: str, rows: list[Any], chunk: Chunk) -> None:
         part = stored.get((row.course, getattr(row, name)))
         if part is None or not _as_told(part, fields):
             course = courses[row.course]
-            _record(row, chunk, lambda row=row, f=fields, c=course: writer(c, getattr(row, name), **f))
+            _record(row, chunk, partial(writer, course, getattr(row, name), **fields))
 
 
 def _load_learners(rows: list[Any], chunk: Chunk) -> None:
@@ -140,9 +139,14 @@ def _load_learners(rows: list[Any], chunk: Chunk) -> None:
             results = services.record_learners(facts)
     except (ValidationError, ValueError, TypeError):
         for row, fact in zip(rows, facts, strict=True):
-            _record(row, chunk, lambda fact=fact: services.record_learners([fact])[0])
+            _record(row, chunk, partial(_record_learner, fact))
     else:
         chunk.done.update(word for _user, word in results)
+
+
+def _record_learner(fact: services.LearnerFact) -> tuple[Any, str]:
+    """Record one learner."""
+    return services.record_learners([fact])[0]
 
 
 def _load_enrollments(rows: list[Any], chunk: Chunk, *, announce: bool) -> None:
@@ -175,8 +179,7 @@ def _load_certificates(rows: list[Any], chunk: Chunk) -> None:
     }
     for row, user_id, course in resolved:
         if stored.get((user_id, course.pk)) != row.status:
-            user = users[user_id]
-            _record(row, chunk, lambda r=row, u=user, c=course: services.record_certificate(u, c, status=r.status))
+            _record(row, chunk, partial(services.record_certificate, users[user_id], course, status=row.status))
 
 
 def _resolved(rows: list[Any], chunk: Chunk) -> list[tuple[Any, int, Course]]:

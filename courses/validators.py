@@ -22,7 +22,8 @@ def validate_course_key(value: str) -> None:
     except InvalidKeyError:
         raise ValidationError(
             "key: %(value)r is not a course key. Allowed: course-v1:Org+Course+Run or Org/Course/Run.",
-            code="course_key", params={"value": value},
+            code="course_key",
+            params={"value": value},
         ) from None
 
 
@@ -31,7 +32,8 @@ def validate_mode_slug(value: str) -> None:
     if value not in MODE_SLUGS:
         raise ValidationError(
             "slug: %(value)r is not a course mode. Allowed: %(allowed)s.",
-            code="mode", params={"value": value, "allowed": ", ".join(MODE_SLUGS)},
+            code="mode",
+            params={"value": value, "allowed": ", ".join(MODE_SLUGS)},
         )
 
 
@@ -43,7 +45,8 @@ def validate_highlights(value: Any) -> None:
         if len(text) > HIGHLIGHT_LENGTH:
             raise ValidationError(
                 "highlights: the text starting with %(start)r has %(length)d characters. Allowed: at most %(limit)d.",
-                code="highlight_length", params={"start": text[:30], "length": len(text), "limit": HIGHLIGHT_LENGTH},
+                code="highlight_length",
+                params={"start": text[:30], "length": len(text), "limit": HIGHLIGHT_LENGTH},
             )
 
 
@@ -87,7 +90,8 @@ def validate_zone(value: str) -> None:
     if value.lower() not in {name.lower() for name in available_timezones()}:
         raise ValidationError(
             "%(value)r is not a time zone. Allowed: an IANA name such as Europe/Madrid.",
-            code="zone", params={"value": value},
+            code="zone",
+            params={"value": value},
         )
 
 
@@ -105,5 +109,6 @@ def validate_links(value: Any) -> None:
         if not isinstance(url, str) or (url and not WEB_ADDRESS.match(url)):
             raise ValidationError(
                 "%(key)s: must be a web address that starts with https:// or http://, or empty.",
-                code="link", params={"key": key},
+                code="link",
+                params={"key": key},
             )

@@ -6,6 +6,15 @@ from courses.models.fresh import FreshConfigurationModel
 from courses.models.learning import Certificate, Enrollment, LearnerProfile
 
 __all__ = [
-    "Certificate", "Course", "CourseFlag", "CourseMode", "Enrollment", "Flag",
-    "FreshConfigurationModel", "LearnerProfile", "Section", "SelfPacedConfiguration", "SiteConfiguration",
+    "Certificate",
+    "Course",
+    "CourseFlag",
+    "CourseMode",
+    "Enrollment",
+    "Flag",
+    "FreshConfigurationModel",
+    "LearnerProfile",
+    "Section",
+    "SelfPacedConfiguration",
+    "SiteConfiguration",
 ]

@@ -20,23 +20,39 @@ class Course(ObservedModel):
     """One run of a course."""
 
     OBSERVED = (
-        "key", "title", "org", "start", "end", "self_paced", "is_active", "language", "weeks_to_complete", "price",
-        "currency", "highlights_enabled_for_messaging",
+        "key",
+        "title",
+        "org",
+        "start",
+        "end",
+        "self_paced",
+        "is_active",
+        "language",
+        "weeks_to_complete",
+        "price",
+        "currency",
+        "highlights_enabled_for_messaging",
     )
 
     key = models.CharField(
-        max_length=255, unique=True, validators=[validate_course_key],
+        max_length=255,
+        unique=True,
+        validators=[validate_course_key],
         help_text="Course key, for example course-v1:edX+DemoX+2026.",
     )
     title = models.CharField(max_length=255, blank=True, help_text="Empty: the course key is shown instead.")
     org = models.CharField(
-        max_length=255, blank=True, db_index=True, verbose_name="organisation",
+        max_length=255,
+        blank=True,
+        db_index=True,
+        verbose_name="organisation",
         help_text="Decides which site mails the learners. Empty: taken from the course key.",
     )
     start = models.DateTimeField(null=True, blank=True, help_text="First instant of the course (UTC).")
     end = models.DateTimeField(null=True, blank=True, help_text="Last instant of the course (UTC).")
     self_paced = models.BooleanField(
-        default=False, verbose_name="self-paced",
+        default=False,
+        verbose_name="self-paced",
         help_text="Learners go at their own pace. Can be switched on only before the course starts and while the "
         "self-paced configuration is enabled.",
     )
@@ -62,7 +78,8 @@ class Course(ObservedModel):
         ordering: ClassVar = ["key"]
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(price__isnull=True) | Q(price__gte=0), name="courses_course_price_not_negative",
+                condition=Q(price__isnull=True) | Q(price__gte=0),
+                name="courses_course_price_not_negative",
                 violation_error_message="price: must not be negative.",
             ),
             models.CheckConstraint(
@@ -112,7 +129,9 @@ class Section(ObservedModel):
     visible_to_staff_only = models.BooleanField(default=False)
     hide_from_toc = models.BooleanField(default=False, verbose_name="hidden from the table of contents")
     highlights = StructureField(
-        default=list, blank=True, validators=[validate_highlights],
+        default=list,
+        blank=True,
+        validators=[validate_highlights],
         help_text="What a learner may look forward to: a list of texts of at most 250 characters.",
     )
 
@@ -120,7 +139,8 @@ class Section(ObservedModel):
         ordering: ClassVar = ["course", "index"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["course", "index"], name="courses_section_course_index",
+                fields=["course", "index"],
+                name="courses_section_course_index",
                 violation_error_message="index: this course already has a section at this position.",
             ),
         ]
@@ -145,7 +165,9 @@ class CourseMode(ObservedModel):
 
     course = models.ForeignKey(Course, on_delete=models.CASCADE, related_name="modes")
     slug = models.CharField(
-        max_length=64, validators=[validate_mode_slug], verbose_name="mode",
+        max_length=64,
+        validators=[validate_mode_slug],
+        verbose_name="mode",
         help_text="audit, honor, verified or professional.",
     )
     price = models.DecimalField(max_digits=12, decimal_places=2, default=0, validators=[MinValueValidator(0)])
@@ -161,11 +183,13 @@ class CourseMode(ObservedModel):
         ordering: ClassVar = ["course", "slug"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["course", "slug"], name="courses_coursemode_course_slug",
+                fields=["course", "slug"],
+                name="courses_coursemode_course_slug",
                 violation_error_message="slug: this course already has this mode.",
             ),
             models.CheckConstraint(
-                condition=Q(price__gte=0), name="courses_coursemode_price_not_negative",
+                condition=Q(price__gte=0),
+                name="courses_coursemode_price_not_negative",
                 violation_error_message="price: must not be negative.",
             ),
         ]
@@ -202,9 +226,7 @@ def section_removed(instance: Section, origin: Any = None, **kwargs: Any) -> Non
 def mode_removed(instance: CourseMode, origin: Any = None, **kwargs: Any) -> None:
     """Tell that a course is no longer offered in a mode, unless the course itself goes."""
     if not goes_with_course(origin):
-        signals.course_modes_changed.send(
-            sender=CourseMode, course=instance.course, slugs=frozenset([instance.slug])
-        )
+        signals.course_modes_changed.send(sender=CourseMode, course=instance.course, slugs=frozenset([instance.slug]))
 
 
 def goes_with_course(origin: Any) -> bool:

@@ -27,7 +27,10 @@ class SiteConfiguration(models.Model):
 
     site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="configuration")
     org_filter = StructureField(
-        default=list, blank=True, validators=[validate_org_filter], verbose_name="organisations",
+        default=list,
+        blank=True,
+        validators=[validate_org_filter],
+        verbose_name="organisations",
         help_text="Learners of these organisations' courses are mailed by this site. Empty: by every organisation that "
         "no other site lists. Upper and lower case differ.",
     )
@@ -35,7 +38,10 @@ class SiteConfiguration(models.Model):
         max_length=255, blank=True, validators=[validate_one_line], help_text=f"Name in the mails. {PLATFORM}"
     )
     logo_url = models.CharField(
-        max_length=500, blank=True, validators=[validate_web_address], verbose_name="logo",
+        max_length=500,
+        blank=True,
+        validators=[validate_web_address],
+        verbose_name="logo",
         help_text=f"Address of the picture. {PLATFORM}",
     )
     primary_color = models.CharField(
@@ -48,24 +54,35 @@ class SiteConfiguration(models.Model):
         max_length=320, blank=True, validators=[validate_mail_header_address], help_text=f"Sender. {PLATFORM}"
     )
     reply_to = models.CharField(
-        max_length=320, blank=True, validators=[validate_mail_header_address],
+        max_length=320,
+        blank=True,
+        validators=[validate_mail_header_address],
         help_text="Where answers go. Empty: to the sender.",
     )
     list_id = models.CharField(
-        max_length=255, blank=True, validators=[validate_one_line], verbose_name="List-Id",
+        max_length=255,
+        blank=True,
+        validators=[validate_one_line],
+        verbose_name="List-Id",
         help_text="Name of the mailing list in the header. Empty: none.",
     )
     time_zone = models.CharField(
-        max_length=64, blank=True, validators=[validate_zone],
+        max_length=64,
+        blank=True,
+        validators=[validate_zone],
         help_text="IANA name, for example Europe/Madrid. Empty: UTC.",
     )
     language = models.CharField(max_length=16, blank=True, help_text=f"Language code. {PLATFORM}")
     social_links = StructureField(
-        default=dict, blank=True, validators=[validate_links],
+        default=dict,
+        blank=True,
+        validators=[validate_links],
         help_text=f'For example {{"facebook": "https://..."}}. {PLATFORM}',
     )
     store_links = StructureField(
-        default=dict, blank=True, validators=[validate_links],
+        default=dict,
+        blank=True,
+        validators=[validate_links],
         help_text=f'App stores: {{"google": "https://...", "apple": "https://..."}}. {PLATFORM}',
     )
 
@@ -92,13 +109,14 @@ class CourseFlag(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["flag", "course"], name="courses_courseflag_flag_course",
+                fields=["flag", "course"],
+                name="courses_courseflag_flag_course",
                 violation_error_message="This course already has a row for this flag.",
             ),
         ]
 
     def __str__(self) -> str:
-        return "on" if self.on else "off"
+        return f"{self.course}: {'on' if self.on else 'off'}"
 
 
 class SelfPacedConfiguration(FreshConfigurationModel):

@@ -28,7 +28,8 @@ class Enrollment(ObservedModel):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["user", "course"], name="courses_enrollment_user_course",
+                fields=["user", "course"],
+                name="courses_enrollment_user_course",
                 violation_error_message="This learner already has an enrolment in this course.",
             ),
         ]
@@ -67,7 +68,8 @@ class Certificate(ObservedModel):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["user", "course"], name="courses_certificate_user_course",
+                fields=["user", "course"],
+                name="courses_certificate_user_course",
                 violation_error_message="This learner already has a certificate in this course.",
             ),
         ]
@@ -92,7 +94,10 @@ class LearnerProfile(models.Model):
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="learner_profile")
     lms_user_id = models.BigIntegerField(
-        null=True, blank=True, unique=True, verbose_name="user id on the platform",
+        null=True,
+        blank=True,
+        unique=True,
+        verbose_name="user id on the platform",
         help_text="Number of the same account on the learning platform.",
     )
     language = models.CharField(max_length=16, blank=True, help_text="Preferred language code.")

@@ -45,7 +45,8 @@ class ObservedModel(models.Model):
         if self.pk is None:
             return None
         rows = type(self)._base_manager.using(using).filter(pk=self.pk)
-        return locked(rows).values(*self.OBSERVED).first()
+        before: dict[str, Any] | None = locked(rows).values(*self.OBSERVED).first()
+        return before
 
     def _changed(self, before: dict[str, Any], update_fields: Any) -> frozenset[str]:
         """Return the names of the observed fields that this save has written with another value."""
@@ -53,7 +54,8 @@ class ObservedModel(models.Model):
         changed = set()
         for name in self.OBSERVED:
             field = self._meta.get_field(name)
-            assert isinstance(field, models.Field)
+            if not isinstance(field, models.Field):
+                raise TypeError(f"{name} is no column of {type(self).__name__}")
             written = update_fields is None or field.name in update_fields or field.attname in update_fields
             if not written or field.attname in deferred:
                 continue

@@ -17,7 +17,19 @@ from courses.services.learning import (
 from courses.services.upsert import Word
 
 __all__ = [
-    "EnrollmentFact", "LearnerFact", "Word", "end_enrollment", "record_certificate", "record_course",
-    "record_enrollment", "record_enrollments", "record_learners", "record_mode", "record_profile", "record_section",
-    "record_user", "remove_mode", "remove_section",
+    "EnrollmentFact",
+    "LearnerFact",
+    "Word",
+    "end_enrollment",
+    "record_certificate",
+    "record_course",
+    "record_enrollment",
+    "record_enrollments",
+    "record_learners",
+    "record_mode",
+    "record_profile",
+    "record_section",
+    "record_user",
+    "remove_mode",
+    "remove_section",
 ]

@@ -62,7 +62,7 @@ def end_enrollment(
     user: AbstractUser, course: Course, *, reported_at: datetime | None = None
 ) -> tuple[Enrollment | None, Word]:
     """Record that a learner has left a course; (None, "unchanged") when there was never a place."""
-    if not Enrollment.objects.filter(user=user, course=course).exists():
+    if not Enrollment.objects.filter(user_id=user.pk, course=course).exists():
         return None, "unchanged"
     return record(Enrollment, {"user": user, "course": course}, {"is_active": False}, reported_at=reported_at)
 
@@ -108,7 +108,10 @@ def _record_chunk(facts: list[EnrollmentFact], *, announce: bool) -> dict[str, i
 def _new_enrollment(fact: EnrollmentFact) -> Enrollment:
     """Return the row of a fact, checked and not yet stored."""
     row = Enrollment(
-        user_id=fact.user_id, course=fact.course, mode=fact.mode, is_active=fact.is_active,
+        user_id=fact.user_id,
+        course=fact.course,
+        mode=fact.mode,
+        is_active=fact.is_active,
         created_at=fact.created_at or timezone.now(),
     )
     clean(row)

@@ -103,7 +103,9 @@ def test_starts_again_when_somebody_was_faster(monkeypatch: pytest.MonkeyPatch) 
 
 def test_needs_the_same_queries_for_one_row_and_for_fifty() -> None:
     def queries(names: list[str]) -> int:
-        with CaptureQueriesContext(connection, ) as captured:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
             insert_if_absent(Course, courses(*names), unique_field="key")
         return len(captured)
 

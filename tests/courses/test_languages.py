@@ -10,9 +10,24 @@ RELEASED = ["en", "es", "fr", "pt-br", "zh-hans", "zh-hant"]
 @pytest.mark.parametrize(
     ("wanted", "closest"),
     [
-        ("es", "es"), ("es-es", "es"), ("es-419", "es"), ("ES_mx", "es"), ("es_ES.UTF-8", "es"), (" fr-CA ", "fr"),
-        ("pt", "pt-br"), ("pt-pt", "pt-br"), ("zh-cn", "zh-hans"), ("zh-TW", "zh-hant"), ("zh-hant-hk", "zh-hant"),
-        ("zh", None), ("de", None), ("e", None), ("", None), (None, None), ("-", None), ("est", None),
+        ("es", "es"),
+        ("es-es", "es"),
+        ("es-419", "es"),
+        ("ES_mx", "es"),
+        ("es_ES.UTF-8", "es"),
+        (" fr-CA ", "fr"),
+        ("pt", "pt-br"),
+        ("pt-pt", "pt-br"),
+        ("zh-cn", "zh-hans"),
+        ("zh-TW", "zh-hant"),
+        ("zh-hant-hk", "zh-hant"),
+        ("zh", None),
+        ("de", None),
+        ("e", None),
+        ("", None),
+        (None, None),
+        ("-", None),
+        ("est", None),
     ],
 )
 def test_is_found_for(wanted: str | None, closest: str | None) -> None:

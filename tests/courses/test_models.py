@@ -127,11 +127,21 @@ def test_shows_no_personal_data_as_text() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("org_filter", ["a", ""]), ("org_filter", ["a", "a"]), ("org_filter", [" a"]), ("org_filter", "a"),
-        ("primary_color", "red"), ("primary_color", "#12345"), ("primary_color", "#123456\n"),
-        ("from_address", "no address"), ("from_address", "a@example.com\nBcc: b@example.com"),
-        ("reply_to", "A <a@example.com>\r\nX: y"), ("platform_name", "One\nTwo"), ("list_id", "a\rb"),
-        ("time_zone", "Mars/Base"), ("time_zone", "UTC+2"), ("social_links", {"facebook": "javascript:alert(1)"}),
+        ("org_filter", ["a", ""]),
+        ("org_filter", ["a", "a"]),
+        ("org_filter", [" a"]),
+        ("org_filter", "a"),
+        ("primary_color", "red"),
+        ("primary_color", "#12345"),
+        ("primary_color", "#123456\n"),
+        ("from_address", "no address"),
+        ("from_address", "a@example.com\nBcc: b@example.com"),
+        ("reply_to", "A <a@example.com>\r\nX: y"),
+        ("platform_name", "One\nTwo"),
+        ("list_id", "a\rb"),
+        ("time_zone", "Mars/Base"),
+        ("time_zone", "UTC+2"),
+        ("social_links", {"facebook": "javascript:alert(1)"}),
         ("store_links", ["https://example.com"]),
     ],
 )
@@ -144,8 +154,12 @@ def test_refuses_a_site_configuration_that_would_spoil_a_mail(field: str, value:
 
 def test_accepts_a_full_site_configuration() -> None:
     SiteConfigurationFactory(
-        org_filter=["edX", "edx"], primary_color="#0a5C7d", from_address="Cadence <a@example.com>",
-        reply_to="b@example.com", time_zone="asia/calcutta", social_links={"facebook": "https://example.com/f", "x": ""},
+        org_filter=["edX", "edx"],
+        primary_color="#0a5C7d",
+        from_address="Cadence <a@example.com>",
+        reply_to="b@example.com",
+        time_zone="asia/calcutta",
+        social_links={"facebook": "https://example.com/f", "x": ""},
     ).full_clean()
 
 

@@ -61,7 +61,7 @@ def test_does_so_for_every_kind_of_fact() -> None:
         (lambda: services.record_course("no key"), "key"),
         (lambda: services.record_course(KEY, price=-1), "price"),
         (lambda: services.record_course(KEY, currency=None), "currency"),
-        (lambda: services.record_course(KEY, start=datetime(2017, 1, 1)), "start"),
+        (lambda: services.record_course(KEY, start=NOON.replace(tzinfo=None)), "start"),
         (lambda: services.record_course(KEY, weeks_to_complete=-1), "weeks_to_complete"),
         (lambda: services.record_mode(CourseFactory(), "gold"), "slug"),
         (lambda: services.record_section(CourseFactory(), -1), "index"),
@@ -95,7 +95,9 @@ def test_sends_one_signal_for_one_change() -> None:
         services.record_enrollment(user, course, mode="verified")
     assert [call["enrollments"] for call in created] == [[enrollment]]
     assert [call["changed"][enrollment.pk] for call in changed] == [
-        frozenset({"mode"}), frozenset({"is_active"}), frozenset({"is_active"})
+        frozenset({"mode"}),
+        frozenset({"is_active"}),
+        frozenset({"is_active"}),
     ]
     assert all(call["in_transaction"] for call in created + changed)
 
@@ -240,7 +242,9 @@ def test_never_takes_over_a_staff_account() -> None:
 
 
 def test_leaves_a_mapped_staff_account_as_it_is() -> None:
-    profile = LearnerProfileFactory(lms_user_id=7, user__username="boss", user__is_staff=True, user__email="a@b.example")
+    profile = LearnerProfileFactory(
+        lms_user_id=7, user__username="boss", user__is_staff=True, user__email="a@b.example"
+    )
     user, word = services.record_user("other", lms_user_id=7, email="x@example.com", is_active=False, language="fr")
     assert (user.pk, word) == (profile.user_id, "changed")
     user.refresh_from_db()

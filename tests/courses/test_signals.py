@@ -52,9 +52,7 @@ def test_is_sent_inside_the_transaction_of_a_plain_save() -> None:
 def test_names_the_new_enrolment_once() -> None:
     with heard(signals.enrollments_created) as calls:
         enrollment = Enrollment.objects.create(user=UserFactory(), course=CourseFactory())
-    assert calls == [
-        {"sender": Enrollment, "enrollments": [enrollment], "announce": True, "in_transaction": True}
-    ]
+    assert calls == [{"sender": Enrollment, "enrollments": [enrollment], "announce": True, "in_transaction": True}]
 
 
 def test_says_what_changed_of_an_enrolment() -> None:
@@ -66,7 +64,8 @@ def test_says_what_changed_of_an_enrolment() -> None:
         enrollment.is_active = True
         enrollment.save(update_fields=["is_active"])
     assert [call["changed"] for call in calls] == [
-        {enrollment.pk: frozenset({"mode", "is_active"})}, {enrollment.pk: frozenset({"is_active"})}
+        {enrollment.pk: frozenset({"mode", "is_active"})},
+        {enrollment.pk: frozenset({"is_active"})},
     ]
     assert created == []
 
@@ -75,8 +74,10 @@ def test_is_not_sent_when_nothing_changed() -> None:
     rows = [EnrollmentFactory(), CourseModeFactory(price="49.00"), SectionFactory(), CertificateFactory()]
     rows.append(rows[0].course)
     with (
-        heard(signals.enrollments_changed) as a, heard(signals.course_modes_changed) as b,
-        heard(signals.sections_changed) as c, heard(signals.certificates_changed) as d,
+        heard(signals.enrollments_changed) as a,
+        heard(signals.course_modes_changed) as b,
+        heard(signals.sections_changed) as c,
+        heard(signals.certificates_changed) as d,
         heard(signals.course_changed) as e,
     ):
         for row in rows:

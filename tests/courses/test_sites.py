@@ -118,12 +118,20 @@ def test_has_absolute_links_with_an_escaped_plus() -> None:
 
 
 PLATFORM = {
-    "PLATFORM_NAME": "Campus", "LOGO_URL": "https://cdn.example.com/logo.png", "CONTACT_MAILING_ADDRESS": "1 Street",
-    "DEFAULT_FROM_EMAIL": "campus@example.com", "LANGUAGE_CODE": "en",
-    "FEATURES": {"ENABLE_MKTG_SITE": True}, "MKTG_URLS": {"ROOT": "https://www.example.com"},
+    "PLATFORM_NAME": "Campus",
+    "LOGO_URL": "https://cdn.example.com/logo.png",
+    "CONTACT_MAILING_ADDRESS": "1 Street",
+    "DEFAULT_FROM_EMAIL": "campus@example.com",
+    "LANGUAGE_CODE": "en",
+    "FEATURES": {"ENABLE_MKTG_SITE": True},
+    "MKTG_URLS": {"ROOT": "https://www.example.com"},
     "SOCIAL_MEDIA_FOOTER_URLS": {
-        "facebook": "https://example.com/f", "tumblr": "https://example.com/t", "reddit": "", "unknown": "https://x.example",
-        "twitter": "javascript:alert(1)", "youtube": None,
+        "facebook": "https://example.com/f",
+        "tumblr": "https://example.com/t",
+        "reddit": "",
+        "unknown": "https://x.example",
+        "twitter": "javascript:alert(1)",
+        "youtube": None,
     },
     "MOBILE_STORE_URLS": {"google": "https://play.example.com"},
 }
@@ -134,27 +142,45 @@ def test_looks_as_the_platform_where_it_says_nothing() -> None:
     with override_settings(**PLATFORM):
         look = brand(site)
     assert look == {
-        "name": "Campus", "url": "https://example.com", "logo_url": "https://cdn.example.com/logo.png",
-        "home_url": "https://www.example.com", "color": "#0A5C7D", "contact_mailing_address": "1 Street",
+        "name": "Campus",
+        "url": "https://example.com",
+        "logo_url": "https://cdn.example.com/logo.png",
+        "home_url": "https://www.example.com",
+        "color": "#0A5C7D",
+        "contact_mailing_address": "1 Street",
         "social": [
             {"key": "tumblr", "name": "Tumblr", "url": "https://example.com/t"},
             {"key": "facebook", "name": "Facebook", "url": "https://example.com/f"},
         ],
         "stores": [{"key": "google", "name": "Google Play", "url": "https://play.example.com"}],
-        "from_address": "campus@example.com", "reply_to": "", "list_id": "", "language": "en",
+        "from_address": "campus@example.com",
+        "reply_to": "",
+        "list_id": "",
+        "language": "en",
     }
 
 
 def test_looks_as_its_own_configuration_says() -> None:
     site = SiteConfigurationFactory(
-        platform_name="Own", logo_url="https://own.example.com/l.png", primary_color="#112233",
-        contact_mailing_address="2 Road", from_address="own@example.com", reply_to="r@example.com", list_id="own",
-        language="es", social_links={"reddit": "https://example.com/r"}, store_links={"apple": "https://apps.example.com"},
+        platform_name="Own",
+        logo_url="https://own.example.com/l.png",
+        primary_color="#112233",
+        contact_mailing_address="2 Road",
+        from_address="own@example.com",
+        reply_to="r@example.com",
+        list_id="own",
+        language="es",
+        social_links={"reddit": "https://example.com/r"},
+        store_links={"apple": "https://apps.example.com"},
     ).site
     with override_settings(**PLATFORM):
         look = brand(site)
     assert [look[key] for key in ("name", "logo_url", "color", "contact_mailing_address", "from_address")] == [
-        "Own", "https://own.example.com/l.png", "#112233", "2 Road", "own@example.com"
+        "Own",
+        "https://own.example.com/l.png",
+        "#112233",
+        "2 Road",
+        "own@example.com",
     ]
     assert [look[key] for key in ("reply_to", "list_id", "language")] == ["r@example.com", "own", "es"]
     assert [link["key"] for link in look["social"] + look["stores"]] == ["reddit", "apple"]
@@ -163,7 +189,9 @@ def test_looks_as_its_own_configuration_says() -> None:
 def test_leads_to_its_own_root_without_a_marketing_site() -> None:
     site = platform_site(domain="example.com")
     for features, urls in (
-        ({"ENABLE_MKTG_SITE": False}, {"ROOT": "https://www.example.com"}), ({"ENABLE_MKTG_SITE": True}, {}), (None, None),
+        ({"ENABLE_MKTG_SITE": False}, {"ROOT": "https://www.example.com"}),
+        ({"ENABLE_MKTG_SITE": True}, {}),
+        (None, None),
     ):
         with override_settings(FEATURES=features, MKTG_URLS=urls):
             assert brand(site)["home_url"] == "https://example.com"

@@ -17,9 +17,15 @@ pytestmark = pytest.mark.django_db
 NAME = "schedules.create_schedules_for_course"
 
 TRUTH = [
-    (None, None, False), (None, True, True), (None, False, False),
-    (True, None, True), (True, True, True), (True, False, False),
-    (False, None, False), (False, True, False), (False, False, False),
+    (None, None, False),
+    (None, True, True),
+    (None, False, False),
+    (True, None, True),
+    (True, True, True),
+    (True, False, False),
+    (False, None, False),
+    (False, True, False),
+    (False, False, False),
 ]
 
 
@@ -54,7 +60,9 @@ def test_is_off_when_it_is_missing() -> None:
 
 def test_ignores_whatever_depends_on_a_person() -> None:
     course = EnrollmentFactory().course
-    flag = FlagFactory(name=NAME, percent=99.9, superusers=True, staff=True, authenticated=True, languages="en", testing=True)
+    flag = FlagFactory(
+        name=NAME, percent=99.9, superusers=True, staff=True, authenticated=True, languages="en", testing=True
+    )
     flag.users.add(UserFactory())
     assert answers(course) == {False}
 

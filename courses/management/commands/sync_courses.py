@@ -24,14 +24,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Define the arguments."""
         parser.add_argument(
-            "--source", required=True,
+            "--source",
+            required=True,
             help="Dotted path of a courses.sources.Source class, or a .json or .jsonl file.",
         )
         parser.add_argument(
             "--announce", action="store_true", help="Tell learners of their new enrolments. Not for a first load."
         )
         parser.add_argument(
-            "--dry-run", action="store_true",
+            "--dry-run",
+            action="store_true",
             help="Do everything in one transaction and take it back. Other writers may have to wait meanwhile.",
         )
 
