@@ -15,7 +15,10 @@ def main(argv: list[str]) -> int:
     try:
         from django.core.management import execute_from_command_line
     except ImportError:
-        print("Django is not installed for this Python; run `make install`, then venv/bin/python manage.py", file=sys.stderr)
+        print(
+            "Django is not installed for this Python; run `make install`, then venv/bin/python manage.py",
+            file=sys.stderr,
+        )
         return 1
     try:
         settings, arguments = split_settings(argv[1:])
@@ -31,7 +34,8 @@ def main(argv: list[str]) -> int:
 
 def split_settings(arguments: list[str]) -> tuple[str, list[str]]:
     """Take `--settings NAME` or `--settings=NAME` out of the arguments, wherever it stands; the last one counts."""
-    name, rest, words = "", [], iter(arguments)
+    name, words = "", iter(arguments)
+    rest: list[str] = []
     for word in words:
         if word == "--":
             return name, [*rest, word, *words]

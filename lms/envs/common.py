@@ -9,6 +9,8 @@ from urllib.parse import quote
 import environ
 from kombu import Exchange, Queue
 
+from lms.logs import unless_push
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 
@@ -143,9 +145,7 @@ DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="noreply@example.com")
 SERVER_EMAIL = env("SERVER_EMAIL", default=DEFAULT_FROM_EMAIL)
 ADMINS = [(name or address, address) for name, address in getaddresses([env("ADMINS", default="")]) if address]
 # Every provider's keys under their documented names: ANYMAIL_SENDGRID_API_KEY, ANYMAIL_WEBHOOK_SECRET …
-ANYMAIL = {
-    name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")
-}
+ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")}
 
 EMAIL_RATE_PER_SECOND = env.float("EMAIL_RATE_PER_SECOND", default=None)
 EMAIL_LOG_CONTENT_DAYS = env.int("EMAIL_LOG_CONTENT_DAYS", default=30)
@@ -214,11 +214,13 @@ LOGGING: dict[str, Any] = {
             "format": "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s",
         },
     },
+    "filters": {"unless_push": {"()": lambda: unless_push}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
     "loggers": {
         # Django's own handlers mail whole requests, people's data included, to ADMINS.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        "stevedore.extension": {"filters": ["unless_push"]},
     },
 }

@@ -97,7 +97,9 @@ def _derive_broker(settings: Settings) -> None:
     url = settings.get("CELERY_BROKER_URL") or ""
     settings.setdefault("CELERY_TASK_ALWAYS_EAGER", not url)
     if not url:
-        settings["CELERY_BROKER_TRANSPORT"] = "memory"
+        # A worker may still be started, as the documents say; it idles, in one process because there is no work.
+        settings["CELERY_BROKER_READ_URL"] = settings["CELERY_BROKER_WRITE_URL"] = "memory://localhost/"
+        settings["CELERY_WORKER_POOL"] = "solo"
     scheme = url.partition(":")[0]
     defaults = PUBLISH_OPTIONS | (REDIS_OPTIONS if scheme in ("redis", "rediss") else {})
     settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = defaults | settings.get("CELERY_BROKER_TRANSPORT_OPTIONS", {})

@@ -2,7 +2,7 @@
 
 import os
 
-# A default, not a decision: the environment and private.py come later in devstack's own order and win.
+# Before devstack, which reads it. A default, not a decision: the environment and private.py win over it.
 os.environ.setdefault("ACE_CHANNEL_SAILTHRU_DEBUG", "true")
 
-from lms.envs.devstack import *  # noqa: E402 - reads the variable above
+from lms.envs.devstack import *
