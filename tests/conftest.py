@@ -1,0 +1,72 @@
+"""What every test may ask for. The database follows DATABASE_URL (lms/envs/test.py)."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.core.signals import setting_changed
+from edx_ace.channel import channels
+from edx_ace.policy import policies
+
+# Files whose subject is what a database does; they run on MariaDB too, without a mark of their own.
+ALSO_ON_MARIADB = ("bulk", "ledger", "models", "resolver", "services", "signals", "sites", "switches", "sync")
+REDIS_URL = os.environ.get("CADENCE_TEST_REDIS_URL", "redis://127.0.0.1:6379")
+REDIS_DATABASES = range(15, 0, -1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that also run on MariaDB."""
+    for item in items:
+        if any(word in item.path.stem for word in ALSO_ON_MARIADB):
+            item.add_marker("mariadb")
+
+
+@pytest.fixture(autouse=True)
+def _clean_cache() -> None:
+    """Start each test with an empty cache."""
+    caches["default"].clear()
+
+
+def forget_ace(*, setting: str = "ACE_", **kwargs: Any) -> None:
+    """Make ACE read its channels and policies from the settings again; it looks once per process."""
+    if setting.startswith("ACE_"):
+        for cached in (channels, policies):
+            vars(cached.__wrapped__).pop("__once_result", None)
+
+
+setting_changed.connect(forget_ace, dispatch_uid="tests.forget_ace")
+
+
+@pytest.fixture
+def fresh_ace() -> Iterator[None]:
+    """Let a test that changes what ACE finds by other means than settings begin and end with nothing remembered."""
+    forget_ace()
+    yield
+    forget_ace()
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """The address of an empty Redis database that nobody else uses, emptied again afterwards."""
+    import redis
+
+    owner = f"cadence-test-{os.getpid()}"
+    try:
+        redis.Redis.from_url(REDIS_URL, socket_connect_timeout=2).ping()
+    except redis.RedisError as error:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(f"Redis is required and cannot be reached at {REDIS_URL}: {error}")
+        pytest.skip(f"Redis cannot be reached at {REDIS_URL}")
+    for number in REDIS_DATABASES:
+        url = f"{REDIS_URL.rstrip('/')}/{number}"
+        with redis.Redis.from_url(url, socket_connect_timeout=2) as client:
+            # Taken only while empty: a developer's own data may live in any of them.
+            if client.dbsize() == 0 and client.set("cadence-test-owner", owner, nx=True, ex=600):
+                try:
+                    yield url
+                finally:
+                    client.flushdb()
+                return
+    pytest.fail(f"no empty Redis database left at {REDIS_URL}")
