@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.sites.models import Site
@@ -35,8 +35,9 @@ class CampaignLinks:
         checkout = str(getattr(settings, "COMMERCE_CHECKOUT_URL", "") or "")
         if not checkout or verified_mode is None or not verified_mode.sku:
             return self.dashboard()
-        separator = "&" if urlsplit(checkout).query else "?"
-        return self._tracked(f"{checkout}{separator}{urlencode({'sku': verified_mode.sku})}")
+        parts = urlsplit(checkout)
+        query = "&".join(part for part in (parts.query, urlencode({"sku": verified_mode.sku})) if part)
+        return self._tracked(urlunsplit(parts._replace(query=query)))
 
     def _tracked(self, url: str) -> str:
         return tracked(url, source=SOURCE, campaign=self._campaign, term=self._term)

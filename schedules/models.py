@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from config_models.models import ConfigurationModel
 from django.contrib.sites.models import Site
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from courses.models import Enrollment
+from courses.models import Enrollment, FreshConfigurationModel
+from courses.validators import validate_course_key
 
 DEFAULT_DEADLINE_DAYS = 21
+
+
+def validate_ratio(value: float) -> None:
+    """Accept a number from 0 to 1; NaN, which no comparison finds too small or too large, is refused too."""
+    if not 0 <= value <= 1:
+        raise ValidationError(
+            _("hold_back_ratio: %(value)s is not a number from 0 to 1."), code="ratio", params={"value": value}
+        )
 
 
 class Schedule(models.Model):
@@ -29,10 +38,17 @@ class Schedule(models.Model):
         indexes = [
             models.Index(fields=["start_date", "id"], name="schedule_start"),
             models.Index(fields=["upgrade_deadline", "id"], name="schedule_deadline"),
+            models.Index(fields=["active", "id"], name="schedule_active"),
         ]
 
     def __str__(self) -> str:
         return f"schedule {self.pk} of enrolment {self.enrollment_id}"
+
+    @property
+    def experience_type(self) -> int:
+        """The number of its experience, also where there is no row."""
+        row: ScheduleExperience | None = getattr(self, "experience", None)
+        return row.experience_type if row is not None else ScheduleExperience.NUDGES
 
 
 class ScheduleExperience(models.Model):
@@ -52,7 +68,7 @@ class ScheduleExperience(models.Model):
         return str(self.get_experience_type_display())
 
 
-class ScheduleConfig(ConfigurationModel):
+class ScheduleConfig(FreshConfigurationModel):
     """The switches of one site; its newest row counts, older ones stay as history. `enabled` is not consulted."""
 
     KEY_FIELDS = ("site",)
@@ -67,10 +83,7 @@ class ScheduleConfig(ConfigurationModel):
     deliver_course_update = models.BooleanField(default=False)
     hold_back_ratio = models.FloatField(
         default=0,
-        validators=[
-            MinValueValidator(0, message=_("hold_back_ratio must be a number from 0 to 1.")),
-            MaxValueValidator(1, message=_("hold_back_ratio must be a number from 0 to 1.")),
-        ],
+        validators=[validate_ratio],
         help_text=_("The share of enrolments, 0 to 1, that get no schedule."),
     )
 
@@ -87,7 +100,7 @@ class ScheduleConfig(ConfigurationModel):
         return f"schedule configuration of site {self.site_id}"
 
 
-class DynamicUpgradeDeadlineConfiguration(ConfigurationModel):
+class DynamicUpgradeDeadlineConfiguration(FreshConfigurationModel):
     """Upgrade deadlines for every course, so many days after a learner's start."""
 
     deadline_days = models.PositiveSmallIntegerField(
@@ -103,7 +116,7 @@ class DynamicUpgradeDeadlineConfiguration(ConfigurationModel):
         return f"{self.deadline_days} days"
 
 
-class _ScopedDeadlineConfiguration(ConfigurationModel):
+class _ScopedDeadlineConfiguration(FreshConfigurationModel):
     """What organisations and courses can say about deadlines: a number of days, or none at all."""
 
     deadline_days = models.PositiveSmallIntegerField(
@@ -137,7 +150,11 @@ class CourseDynamicUpgradeDeadlineConfiguration(_ScopedDeadlineConfiguration):
 
     KEY_FIELDS = ("course_id",)
 
-    course_id = models.CharField(max_length=255, help_text=_("The course key."))
+    course_id = models.CharField(
+        max_length=255,
+        validators=[validate_course_key],
+        help_text=_("The course key, for example course-v1:Org+Course+Run."),
+    )
 
     class Meta:
         constraints = [

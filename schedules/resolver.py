@@ -33,22 +33,28 @@ def in_window(field: str, days: int) -> Condition:
         first, after = dates.day_window(run.day + timedelta(days=days))
         return Q(**{f"{field}__gte": first, f"{field}__lt": after})
 
-    return Condition("in_window", q, "The date this message counts from lies on the right day")
+    distance = f"{abs(days)} days {'before' if days < 0 else 'after'} the run day"
+    return Condition("in_window", q, f"{field} lies in the UTC day {distance}")
 
 
 def experience(wanted: int) -> Condition:
     """Return the rule that a schedule receives this family of mails; a missing row reads as nudges."""
-    q = Q(experience__experience_type=wanted)
+    q, missing = Q(experience__experience_type=wanted), ""
     if wanted == ScheduleExperience.NUDGES:
         q |= Q(experience__isnull=True)
-    return Condition("experience", q, "The schedule's experience is one this message accepts")
+        missing = " or there is no row"
+    return Condition("experience", q, f"The schedule's experience is {wanted}{missing}")
 
 
 #: The rules all of schedules' messages share, after the window and the experience.
 SHARED_CONDITIONS = (
     Condition("active_enrollment", Q(enrollment__is_active=True), "The enrolment is active"),
     Condition("active_user", Q(enrollment__user__is_active=True), "The account is active"),
-    Condition("usable_password", ~Q(enrollment__user__password__startswith="!"), "The account has a usable password"),
+    Condition(
+        "usable_password",
+        ~Q(enrollment__user__password__startswith="!"),  # noqa: S106  (Django's mark of an unusable password)
+        "The account has a usable password",
+    ),
     Condition("self_paced", Q(enrollment__course__self_paced=True), "The course is self-paced"),
     Condition(
         "course_started",
@@ -81,8 +87,8 @@ class LearnerResolver(Resolver):
     user_path = "enrollment__user_id"
 
     def rows(self) -> QuerySet[Schedule]:
-        """Return every schedule."""
-        return Schedule.objects.all()
+        """Return every schedule, with what `subject_of` and `drafts` read of it."""
+        return Schedule.objects.select_related("enrollment__course")
 
     def candidates(self, run: Run) -> QuerySet[Schedule]:
         """Return the schedules in the run's window, which has an index."""
@@ -103,7 +109,7 @@ class LearnerResolver(Resolver):
 
     def drafts(self, run: Run, target_ids: Sequence[int]) -> list[Draft]:
         """Return one draft per learner who still has an eligible course, in a constant number of queries."""
-        schedules = self.eligible(run, target_ids=target_ids).select_related("enrollment__course")
+        schedules = self.eligible(run, target_ids=target_ids)
         by_learner: dict[int, list[Schedule]] = defaultdict(list)
         for schedule in schedules:
             by_learner[schedule.enrollment.user_id].append(schedule)
@@ -113,7 +119,8 @@ class LearnerResolver(Resolver):
         verified = {
             mode.course_id: mode for mode in CourseMode.objects.filter(course_id__in=course_ids, slug="verified")
         }
-        site = Site.objects.get(pk=run.site_id)
+        site = Site.objects.select_related("configuration").get(pk=run.site_id)
+        platform_language = getattr(getattr(site, "configuration", None), "language", "")
         drafts = []
         for user_id, rows in by_learner.items():
             wanted = [row for row in rows if (user_id, row.enrollment.course_id) not in out]
@@ -123,7 +130,7 @@ class LearnerResolver(Resolver):
             # The database's collation must not decide which course comes first.
             wanted.sort(key=lambda row: (getattr(row, self.date_field), row.enrollment.course.key))
             first = wanted[0].enrollment
-            language = chosen_language(profiles.get(user_id, ""), first.course.language)
+            language = chosen_language(profiles.get(user_id, ""), first.course.language, platform_language)
             links = CampaignLinks(site, campaign=self.message_name, first_course=first.course.key)
             shared = self.shared(run, wanted, verified=verified, links=links, language=language)
             drafts.append(
@@ -185,8 +192,8 @@ def can_upgrade(schedule: Schedule, verified_mode: CourseMode | None, now: datet
 
 
 def chosen_language(*wishes: str) -> str:
-    """Return the first wish (learner's, then course's) that has a released language, else the platform's."""
-    for wish in wishes:
+    """Return the released language closest to the first wish that has one: learner's, course's, site's, platform's."""
+    for wish in (*wishes, settings.LANGUAGE_CODE):
         if released := closest_language(wish, [code for code, _ in settings.LANGUAGES]):
             return released
     return settings.LANGUAGE_CODE

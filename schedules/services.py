@@ -7,15 +7,20 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import TracebackType
 
 from config_models.models import ConfigurationModel
 from django.conf import settings
+from django.contrib.sites.models import Site
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from courses import sites, switches
 from courses.bulk import insert_if_absent, transaction_is_lost
 from courses.models import Course, CourseMode, Enrollment, Section
+from courses.signals import without_personal_data
+from email_automation.pipeline.slicing import slices
 
 from . import dates
 from .models import (
@@ -32,6 +37,7 @@ log = logging.getLogger(__name__)
 
 CREATION_FLAG = "schedules.create_schedules_for_course"
 DEFAULT_HOLD_BACK_KEY = "schedules.hold_back"
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def create_schedules(enrollments: Sequence[Enrollment]) -> None:
             for enrollment in enrollments:
                 create_schedules([enrollment])
         else:
-            log.exception("no schedule for enrolment %s", enrollments[0].pk)
+            log.error("no schedule for enrolment %s", enrollments[0].pk, exc_info=_loggable(error))
             _record_failure(enrollments[0], error)
 
 
@@ -117,13 +123,22 @@ def _record_failure(enrollment: Enrollment, error: Exception) -> None:
     record = ScheduleCreationRecord(
         enrollment=enrollment,
         outcome=ScheduleCreationRecord.FAILED,
-        error=f"{type(error).__name__}: {error}",
+        error=_storable(f"{type(error).__name__}: {error}"),
     )
     try:
         with transaction.atomic():
             insert_if_absent(ScheduleCreationRecord, [record], unique_field="enrollment")
-    except Exception:
-        log.exception("no record of the failure for enrolment %s", enrollment.pk)
+    except Exception as second:
+        log.error("no record of the failure for enrolment %s", enrollment.pk, exc_info=_loggable(second))
+
+
+def _loggable(error: Exception) -> tuple[type[Exception], BaseException, TracebackType | None]:
+    return type(error), without_personal_data(error), error.__traceback__
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL takes no NUL in a text, and no database a lone surrogate.
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _hold_back_key() -> str:
@@ -132,8 +147,9 @@ def _hold_back_key() -> str:
 
 def current_configs() -> dict[int, ScheduleConfig]:
     """Return {site id: its newest ScheduleConfig} of the sites that have one, in one query."""
-    rows = ScheduleConfig.objects.order_by("change_date", "id")
-    return {row.site_id: row for row in rows}
+    history = ScheduleConfig.objects.filter(site=OuterRef("pk")).order_by("-change_date", "-id")
+    newest = Site.objects.values(newest=Subquery(history.values("pk")[:1]))
+    return {row.site_id: row for row in ScheduleConfig.objects.filter(pk__in=newest)}
 
 
 def course_facts(courses: Collection[Course]) -> dict[int, CourseFacts]:
@@ -185,3 +201,25 @@ def _experiences(courses: Collection[Course]) -> dict[int, int]:
         course.pk: ScheduleExperience.COURSE_UPDATES if highlights[course.pk] else ScheduleExperience.NUDGES
         for course in courses
     }
+
+
+def set_active(schedule_ids: Iterable[int], active: bool) -> int:
+    """Set `active` on these schedules and return how many had another value."""
+    changed = 0
+    for batch in slices(schedule_ids, BATCH):
+        others = Schedule.objects.filter(pk__in=batch).exclude(active=active)
+        changed += others.update(active=active, modified=timezone.now())
+    return changed
+
+
+def set_experience(schedule_ids: Iterable[int], experience_type: int) -> int:
+    """Set the experience of these schedules, also of those without a row, and return how many read otherwise before."""
+    changed = 0
+    for batch in slices(schedule_ids, BATCH):
+        with transaction.atomic():
+            rows = [ScheduleExperience(schedule_id=pk, experience_type=experience_type) for pk in batch]
+            created = insert_if_absent(ScheduleExperience, rows, unique_field="schedule")
+            others = ScheduleExperience.objects.filter(schedule__in=batch).exclude(experience_type=experience_type)
+            changed += others.update(experience_type=experience_type)
+            changed += len(created) if experience_type != ScheduleExperience.NUDGES else 0
+    return changed

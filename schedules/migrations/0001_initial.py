@@ -5,6 +5,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import courses.validators
+import schedules.models
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -64,14 +67,7 @@ class Migration(migrations.Migration):
                     models.FloatField(
                         default=0,
                         help_text="The share of enrolments, 0 to 1, that get no schedule.",
-                        validators=[
-                            django.core.validators.MinValueValidator(
-                                0, message="hold_back_ratio must be a number from 0 to 1."
-                            ),
-                            django.core.validators.MaxValueValidator(
-                                1, message="hold_back_ratio must be a number from 0 to 1."
-                            ),
-                        ],
+                        validators=[schedules.models.validate_ratio],
                     ),
                 ),
                 (
@@ -144,7 +140,14 @@ class Migration(migrations.Migration):
                     "opt_out",
                     models.BooleanField(default=False, help_text="No deadline here, whatever a wider setting says."),
                 ),
-                ("course_id", models.CharField(help_text="The course key.", max_length=255)),
+                (
+                    "course_id",
+                    models.CharField(
+                        help_text="The course key, for example course-v1:Org+Course+Run.",
+                        max_length=255,
+                        validators=[courses.validators.validate_course_key],
+                    ),
+                ),
                 (
                     "changed_by",
                     models.ForeignKey(
@@ -247,6 +250,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="schedule",
             index=models.Index(fields=["upgrade_deadline", "id"], name="schedule_deadline"),
+        ),
+        migrations.AddIndex(
+            model_name="schedule",
+            index=models.Index(fields=["active", "id"], name="schedule_active"),
         ),
         migrations.AddIndex(
             model_name="scheduleconfig",

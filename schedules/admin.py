@@ -1,0 +1,227 @@
+"""Admin pages of schedules: the switches, the deadline settings, the schedules, and who was left without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from config_models.admin import ConfigurationModelAdmin, KeyedConfigurationModelAdmin
+from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from courses.paginator import BoundedPaginator
+
+from . import services
+from .filters import CourseKeyFilter, ExperienceFilter, OutcomeFilter
+from .forms import ScheduleForm
+from .models import (
+    CourseDynamicUpgradeDeadlineConfiguration,
+    DynamicUpgradeDeadlineConfiguration,
+    OrgDynamicUpgradeDeadlineConfiguration,
+    Schedule,
+    ScheduleConfig,
+    ScheduleCreationRecord,
+    ScheduleExperience,
+)
+
+Actions = dict[str, tuple[Callable[..., Any], str, str]]
+
+
+class HistoryAdmin(ConfigurationModelAdmin):
+    """Rows that are added and never changed, newest first; the newest of each key is in force."""
+
+    date_hierarchy = None
+    list_filter = ()
+    list_select_related: ClassVar[tuple[str, ...]] = ("changed_by",)
+    list_per_page = 50
+    ordering = ("-change_date", "-id")
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no: a change is a new row."""
+        return False
+
+    def get_actions(self, request: HttpRequest) -> Actions:
+        """Return "revert", which adds a row, to those who may add one."""
+        return super().get_actions(request) if self.has_add_permission(request) else {}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the whole history, each row with whether it is in force."""
+        same_key = {key: OuterRef(key) for key in self.model.KEY_FIELDS}
+        newer = self.model._default_manager.filter(
+            Q(change_date__gt=OuterRef("change_date")) | Q(change_date=OuterRef("change_date"), pk__gt=OuterRef("pk")),
+            **same_key,
+        )
+        return self.model._default_manager.annotate(is_active=~Exists(newer)).order_by(*self.ordering)
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Return every column, and whether the row is in force."""
+        return [*super().get_list_display(request), "in_force"]
+
+    def get_displayable_field_names(self) -> list[str]:
+        """Return the fields that mean something for this setting."""
+        hidden = self.exclude or ()
+        return [name for name in super().get_displayable_field_names() if name not in hidden]
+
+    @admin.display(description=_("in force"), boolean=True)
+    def in_force(self, row: Any) -> bool:
+        """Return whether no newer row has taken its place."""
+        return bool(row.is_active)
+
+
+class KeyedHistoryAdmin(HistoryAdmin, KeyedConfigurationModelAdmin):
+    """The same for settings with a key; a row in force has a link that adds the next one."""
+
+
+@admin.register(ScheduleConfig)
+class ScheduleConfigAdmin(KeyedHistoryAdmin):
+    """The switches and the hold-back ratio of each site."""
+
+    exclude = ("enabled",)
+    list_select_related: ClassVar[tuple[str, ...]] = ("changed_by", "site")
+
+
+@admin.register(DynamicUpgradeDeadlineConfiguration)
+class DynamicUpgradeDeadlineConfigurationAdmin(HistoryAdmin):
+    """Days to the upgrade deadline, everywhere."""
+
+
+@admin.register(OrgDynamicUpgradeDeadlineConfiguration)
+class OrgDynamicUpgradeDeadlineConfigurationAdmin(KeyedHistoryAdmin):
+    """Days to the upgrade deadline, for one organisation."""
+
+    search_fields = ("org_id__exact",)
+    search_help_text = _("Exact organisation.")
+
+
+@admin.register(CourseDynamicUpgradeDeadlineConfiguration)
+class CourseDynamicUpgradeDeadlineConfigurationAdmin(KeyedHistoryAdmin):
+    """Days to the upgrade deadline, for one course."""
+
+    search_fields = ("course_id__exact",)
+    search_help_text = _("Exact course key.")
+
+
+class EnrollmentRowAdmin(admin.ModelAdmin):
+    """One row per enrolment, in a table of any size."""
+
+    list_per_page = 50
+    list_select_related: ClassVar[tuple[str, ...]] = ("enrollment__user", "enrollment__course")
+    ordering = ("-id",)
+    paginator = BoundedPaginator
+    search_fields = ("enrollment__user__username__startswith",)
+    search_help_text = _("User name, or how it begins.")
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say no: only an enrolment makes these rows."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no on these pages; elsewhere a row may go together with its learner."""
+        match = request.resolver_match
+        own = f"{self.opts.app_label}_{self.opts.model_name}_"
+        if match is not None and (match.url_name or "").startswith(own):
+            return False
+        return super().has_delete_permission(request, obj)
+
+    @admin.display(description=_("user name"))
+    def user_name(self, row: Any) -> str:
+        """Return the learner's user name."""
+        return str(row.enrollment.user.get_username())
+
+    @admin.display(description=_("course"))
+    def course_key(self, row: Any) -> str:
+        """Return the course's key."""
+        return str(row.enrollment.course.key)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(EnrollmentRowAdmin):
+    """The schedules; dates and experience can be edited to prepare a test mail."""
+
+    form = ScheduleForm
+    list_display = (
+        "id", "user_name", "course_key", "active", "start_date", "upgrade_deadline", "experience_type",
+    )  # fmt: skip
+    list_filter = (CourseKeyFilter, ExperienceFilter, "active")
+    list_select_related: ClassVar[tuple[str, ...]] = ("enrollment__user", "enrollment__course", "experience")
+    sortable_by = ("id", "start_date", "upgrade_deadline")
+    readonly_fields = ("user_name", "course_key", "created", "modified")
+    fieldsets: ClassVar = (
+        (None, {"fields": ("user_name", "course_key")}),
+        (
+            None,
+            {
+                "description": _(
+                    "Meant for test mails: the next recompute of the course overwrites the dates and the experience."
+                ),
+                "fields": ("start_date", "upgrade_deadline", "experience_type"),
+            },
+        ),
+        (None, {"fields": ("active", "created", "modified")}),
+    )
+    actions = ("activate", "deactivate", "switch_to_experience_0", "switch_to_experience_1")
+
+    @admin.display(description=_("experience"))
+    def experience_type(self, schedule: Schedule) -> int:
+        """Return the experience; a missing row shows 0."""
+        return schedule.experience_type
+
+    def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
+        """Save the schedule and, where it was edited, its experience."""
+        super().save_model(request, obj, form, change)
+        if "experience_type" in form.changed_data:
+            services.set_experience([obj.pk], form.cleaned_data["experience_type"])
+
+    @admin.action(description=_("Activate"), permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Set `active`."""
+        self._told(request, services.set_active(_ids(queryset), True))
+
+    @admin.action(description=_("Deactivate"), permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Take `active` away."""
+        self._told(request, services.set_active(_ids(queryset), False))
+
+    @admin.action(description=_("Switch to experience 0 (nudges and reminder)"), permissions=["change"])
+    def switch_to_experience_0(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Give the schedules nudges and reminder."""
+        self._told(request, services.set_experience(_ids(queryset), ScheduleExperience.NUDGES))
+
+    @admin.action(description=_("Switch to experience 1 (course updates)"), permissions=["change"])
+    def switch_to_experience_1(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Give the schedules course updates."""
+        self._told(request, services.set_experience(_ids(queryset), ScheduleExperience.COURSE_UPDATES))
+
+    def _told(self, request: HttpRequest, number: int) -> None:
+        text = ngettext("%(number)d schedule changed.", "%(number)d schedules changed.", number)
+        self.message_user(request, text % {"number": number}, messages.SUCCESS)
+
+
+def _ids(queryset: QuerySet[Schedule]) -> list[int]:
+    return list(queryset.order_by().values_list("pk", flat=True))
+
+
+@admin.register(ScheduleCreationRecord)
+class ScheduleCreationRecordAdmin(EnrollmentRowAdmin):
+    """Enrolments left without a schedule; to be read only."""
+
+    list_display = ("id", "user_name", "course_key", "outcome", "ratio", "fraction", "attempts", "created")
+    list_filter = (CourseKeyFilter, OutcomeFilter)
+    sortable_by = ("id",)
+    fields = (
+        "user_name", "course_key", "outcome", "ratio", "fraction", "error", "attempts", "created", "modified",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no: only creating and repairing schedules writes these rows."""
+        return False
