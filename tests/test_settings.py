@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
 
 from lms.envs.derive import SQLITE_OPTIONS, derive, finish, overlay, require
 from lms.logs import OneLineFormatter, unless_push
@@ -227,3 +229,41 @@ class TestLog:
     def test_only_the_push_channel_may_be_missing_silently(self, name: str, kept: bool) -> None:
         text = "Could not load %r: reason"
         assert unless_push(logging.LogRecord("stevedore.extension", logging.ERROR, "", 1, text, (name,), None)) is kept
+
+
+@pytest.mark.django_db
+class TestAddresses:
+    """The project's own pages."""
+
+    @pytest.mark.parametrize(("debug", "target"), [(True, "/email/outbox/"), (False, "/admin/")])
+    def test_the_front_page_leads_on(self, client: Client, settings: Any, debug: bool, target: str) -> None:
+        settings.DEBUG = debug
+        assert client.get("/")["Location"] == target
+
+    @pytest.mark.parametrize(
+        ("documented", "ours"),
+        [
+            ("/admin/course_modes/coursemode/", "/admin/courses/coursemode/"),
+            ("/admin/self_paced/selfpacedconfiguration/", "/admin/courses/selfpacedconfiguration/"),
+        ],
+    )
+    def test_documented_addresses_keep_their_query(self, client: Client, documented: str, ours: str) -> None:
+        assert client.get(f"{documented}?q=edX&o=1")["Location"] == f"{ours}?q=edX&o=1"
+
+    def test_a_learner_can_log_in_and_arrives_where_they_were_going(self, client: Client) -> None:
+        get_user_model().objects.create_user("ann", password="right-horse")
+        page = client.get("/accounts/login/?next=/email/preferences/").content.decode()
+        assert 'value="/email/preferences/"' in page
+        wrong = client.post("/accounts/login/", {"username": "ann", "password": "wrong"})
+        assert 'role="alert"' in wrong.content.decode()
+        right = {"username": "ann", "password": "right-horse", "next": "/email/preferences/"}
+        assert client.post("/accounts/login/", right)["Location"] == "/email/preferences/"
+        right["next"] = "https://elsewhere.example/"
+        assert client.post("/accounts/login/", right)["Location"] == "/"
+
+    def test_administrators_find_accounts_by_name_and_address(self, admin_client: Client) -> None:
+        get_user_model().objects.create_user("bob", email="bob@example.com", role="teacher")
+        for query in ("bob", "bob@example.com"):
+            page = admin_client.get("/admin/accounts/user/", {"q": query, "role__exact": "teacher"})
+            assert page.status_code == 200
+            assert "bob@example.com" in page.content.decode()
