@@ -1,0 +1,71 @@
+"""The demo's sites and courses, as plain values; dates are days relative to the day of the demo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+#: The first site takes over the row of SITE_ID, so that the commands of the documents work in the demo as they stand.
+SITES: tuple[dict[str, Any], ...] = (
+    {
+        "domain": "example.com",
+        "org_filter": ["HarbourX"],
+        "platform_name": "Harbour Learning",
+        "primary_color": "#0A5C7D",
+        "contact_mailing_address": "Harbour Learning, 12 Quay Street, Bristol BS1 4DJ, United Kingdom",
+        "from_address": "hello@example.com",
+        "reply_to": "support@example.com",
+        "time_zone": "Europe/London",
+        "language": "en",
+        "social_links": {"youtube": "https://videos.example.com/harbour", "linkedin": "https://network.example.com/h"},
+    },
+    {
+        "domain": "campus.example.org",
+        "org_filter": ["MesetaX"],
+        "platform_name": "Escuela Meseta",
+        "primary_color": "#8A3B12",
+        "contact_mailing_address": "Escuela Meseta, Calle del Olmo 7, 28012 Madrid, España",
+        "from_address": "hola@campus.example.org",
+        "reply_to": "ayuda@campus.example.org",
+        "time_zone": "Europe/Madrid",
+        "language": "es",
+        "store_links": {"google": "https://store.example.org/campus"},
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoCourse:
+    """One course. `starts` and `ends` are days from today; `later` are facts that change after people enrolled."""
+
+    org: str
+    title: str
+    language: str = ""
+    starts: int = -120
+    ends: int | None = None
+    verified: bool = False
+    deadline_days: int | None = None
+    highlights: tuple[str, ...] = ()
+    later: str = ""
+
+
+INSTRUCTOR_PACED = "instructor-paced"
+ENDED = "ended"
+NOT_STARTED = "not started"
+
+#: Courses by their number, which is the middle part of the key.
+COURSES: dict[str, DemoCourse] = {
+    "NAV101": DemoCourse(org="HarbourX", title="Coastal Navigation for Beginners", verified=True),
+    "WTR110": DemoCourse(org="HarbourX", title="Reading the Weather"),
+    "KNT120": DemoCourse(org="HarbourX", title="Knots, Splices & Rope Work", verified=True, deadline_days=7),
+    "GRD130": DemoCourse(
+        org="HarbourX",
+        title="A Year in the Garden",
+        highlights=("What to sow while the soil is cold", "Reading a seed packet", "Your first bed, in an afternoon"),
+    ),
+    "BLD200": DemoCourse(org="HarbourX", title="Build a Wooden Dinghy", later=INSTRUCTOR_PACED),
+    "LGT210": DemoCourse(org="HarbourX", title="Lighthouses of the North", later=ENDED),
+    "NGT220": DemoCourse(org="HarbourX", title="Night Sailing", later=NOT_STARTED),
+    "FOT101": DemoCourse(org="MesetaX", title="Introducción a la fotografía", language="es", verified=True),
+    "COC110": DemoCourse(org="MesetaX", title="Cocina de aprovechamiento", language="es"),
+}

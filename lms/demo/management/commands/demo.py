@@ -1,0 +1,167 @@
+"""`demo`: a small site with mail to look at. It fills a database of its own, runs a day, and serves what came of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.sites.models import Site
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.test.utils import override_settings
+from django.utils import timezone
+
+from courses.models import Course
+from lms.demo import ground, report, server, stage
+
+STAFF, PASSWORD = "demo", "demo"
+COMMAND = "send_recurring_nudge"
+
+#: Laid over whatever the environment says: nothing leaves this machine, and nothing is left to a worker.
+STAY_HERE = {
+    "EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
+    "ACE_ENABLED_CHANNELS": ["django_mail"],
+    "ACE_CHANNEL_DEFAULT_EMAIL": "django_mail",
+    "ACE_CHANNEL_TRANSACTIONAL_EMAIL": "django_mail",
+    "ACE_ENABLED_POLICIES": ["bulk_email_optout"],
+    "CELERY_BROKER_URL": "",
+    "EMAIL_RATE_PER_SECOND": None,
+    "EMAIL_LOG_CONTENT_DAYS": 30,
+}
+
+
+class Command(BaseCommand):
+    """Exit status 0: everything came out as it should. 1: it did not. 2: this database or setting is no demo's."""
+
+    help = "Fill a SQLite database of the demo's own, send a day's nudges, say who got what and why, and serve it."
+    # A demo that has not made its database yet cannot be checked; the server's pages are checked by being served.
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the demo. DEMO_SERVE=0 ends it after the report; DEMO_PORT (8000) is the first port to try."""
+        if not settings.DEBUG:
+            raise CommandError("demo: only with DEBUG on, as settings devstack has it", returncode=2)
+        port = _port(os.environ.get("DEMO_PORT", "8000"))
+        _be_quiet()
+        with override_settings(**STAY_HERE):
+            self._play()
+            if os.environ.get("DEMO_SERVE", "1") != "0":
+                self._serve(port)
+
+    def _play(self) -> None:
+        """Fill the database, run the day's command for each site twice, and tell what came of it."""
+        started = time.monotonic()
+        try:
+            again = ground.take()
+        except ground.NotOurs as error:
+            raise CommandError(
+                f"demo: {error}; nothing was touched. DATABASE_URL=sqlite:///demo.sqlite3 gives it a file of its own.",
+                returncode=2,
+            ) from error
+        today = timezone.now().astimezone(UTC).date()
+        sites = stage.set_up(today)
+        self._title(f"Cadence, {today:%A} {today.day} {today:%B %Y} (UTC)")
+        people = get_user_model()._default_manager.count()
+        self._line(
+            f"{Path(connection.settings_dict['NAME']).name}: {'emptied and ' if again else ''}filled with {people} "
+            f"learners, {Course.objects.count()} courses and {len(sites)} sites."
+        )
+        for site in sites:
+            self._run_site(site, today)
+        self._title("Run again: nobody gets a mail twice")
+        for site in sites:
+            self._command(site)
+            if "sent=0 " not in self._run(site):
+                raise CommandError("demo: a second run sent something", returncode=1)
+        self._line()
+        self._line(f"All of this took {time.monotonic() - started:.0f} s.")
+
+    def _run_site(self, site: Site, today: date) -> None:
+        self._title(f"{site.name} ({site.domain})")
+        self._command(site)
+        self._run(site)
+        self._line()
+        self._line(self.style.SUCCESS("Got a mail"))
+        self._table(report.sent(site, today), "learner", "message", "language", "remark", "about")
+        self._line()
+        self._line(self.style.WARNING("Got none, and why"))
+        self._table(report.unsent(site, today), "learner", "reason", "in words", "enrolled in")
+
+    def _command(self, site: Site) -> None:
+        self._line(self.style.HTTP_INFO(f"$ manage.py {COMMAND} {site.domain}"))
+
+    def _run(self, site: Site) -> str:
+        """Run the day's command as cron would, and return the summary line it printed."""
+        out = StringIO()
+        try:
+            call_command(COMMAND, site.domain, stdout=out, stderr=self.stderr)
+        finally:
+            # A run that went wrong ends the process, and its summary says what went wrong.
+            self._line(out.getvalue().rstrip())
+        return out.getvalue()
+
+    def _serve(self, port: int) -> None:
+        """Serve the outbox and the admin until somebody presses Ctrl-C."""
+        stage.create_staff(STAFF, PASSWORD)
+        try:
+            listening = server.bound(port)
+        except server.NoFreePort as error:
+            raise CommandError(f"demo: {error}", returncode=1) from error
+        # Loading the application has configured the log anew.
+        _be_quiet()
+        address = f"http://{server.HOST}:{listening.server_port}"
+        self._title("Now look at it")
+        if listening.server_port != port:
+            self._line(f"Port {port} is taken, so it is {listening.server_port} this time.")
+        self._table(
+            [
+                ("The mails", f"{address}/"),
+                ("The admin", f"{address}/admin/"),
+                ("Log in as", f"{STAFF}, password {PASSWORD}"),
+                ("Stop", "Ctrl-C"),
+            ]
+        )
+        self.stdout.flush()
+        try:
+            listening.serve_forever()
+        except KeyboardInterrupt:
+            self._line("\nStopped.")
+        finally:
+            listening.server_close()
+
+    def _title(self, text: str) -> None:
+        self._line()
+        self._line(self.style.MIGRATE_HEADING(text))
+
+    def _table(self, rows: Iterable[Sequence[str]], *heads: str) -> None:
+        """Print rows of texts in columns, below their heads if there are any."""
+        found = [*([heads] if heads else []), *rows]
+        widths = [max(map(len, column)) for column in zip(*found, strict=True)]
+        for number, row in enumerate(found):
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            self._line("  " + (self.style.HTTP_NOT_MODIFIED(line) if heads and number == 0 else line))
+
+    def _line(self, text: str = "") -> None:
+        self.stdout.write(text)
+
+
+def _be_quiet() -> None:
+    """Keep the log off the report, unless somebody has asked for a level."""
+    if "LOG_LEVEL" not in os.environ:
+        for name in ("", "django", "django.server"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) <= server.LAST_PORT:
+        return int(text)
+    raise CommandError(f"demo: DEMO_PORT {text!r} is not a port; allowed is 1 to {server.LAST_PORT}", returncode=2)

@@ -1,0 +1,204 @@
+"""`manage.py demo`, as a person runs it: a process of its own on a database file of its own."""
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.cookiejar import CookieJar
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def command(name: str, *, database: Path, **environment: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and the environment of a management command on that file."""
+    inherited = {key: value for key, value in os.environ.items() if key not in ("LOG_LEVEL", "CELERY_BROKER_URL")}
+    return [sys.executable, "manage.py", name], {
+        **inherited,
+        "DJANGO_SETTINGS_MODULE": "lms.envs.devstack",
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DEMO_SERVE": "0",
+        **environment,
+    }
+
+
+def run(name: str, *, database: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a management command to its end."""
+    line, env = command(name, database=database, **environment)
+    return subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that the demo of this module fills."""
+    return tmp_path_factory.mktemp("demo") / "demo.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def first(database: Path) -> subprocess.CompletedProcess[str]:
+    """A first demo on a fresh file."""
+    return run("demo", database=database)
+
+
+def test_it_ends_well_and_says_nothing_but_the_report(first: subprocess.CompletedProcess[str]) -> None:
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "filled with 44 learners, 9 courses and 2 sites." in first.stdout
+    assert "INFO" not in first.stdout
+
+
+def test_it_tells_who_got_what(first: subprocess.CompletedProcess[str]) -> None:
+    assert re.search(r"^  ada +day 3 +en +upgrade offer +Coastal Navigation for Beginners$", first.stdout, re.MULTILINE)
+    assert re.search(r"^  rosa +day 10 +es ", first.stdout, re.MULTILINE)
+    assert re.search(r"^  tara +course_not_ended +not true: The course has not ended ", first.stdout, re.MULTILINE)
+
+
+def test_it_sends_on_the_first_run_and_nothing_on_the_second(first: subprocess.CompletedProcess[str]) -> None:
+    summaries = re.findall(
+        r"^send_recurring_nudge (\S+) .* sent=(\d+) .* failed=0 retry=0 ", first.stdout, re.MULTILINE
+    )
+    assert summaries == [("example.com", "19"), ("campus.example.org", "10"), ("example.com", "0")] + [
+        ("campus.example.org", "0")
+    ]
+
+
+def test_it_prints_no_address(first: subprocess.CompletedProcess[str]) -> None:
+    assert "@" not in first.stdout
+
+
+def test_it_can_be_run_again(first: subprocess.CompletedProcess[str], database: Path) -> None:
+    again = run("demo", database=database)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "emptied and filled with 44 learners" in again.stdout
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM accounts_user").fetchone() == (44,)
+
+
+def test_it_leaves_a_database_with_people_in_it_alone(tmp_path: Path) -> None:
+    database = tmp_path / "site.sqlite3"
+    assert run("migrate", database=database).returncode == 0
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO courses_course (key, title, org, self_paced, is_active, language, currency, "
+            "highlights_enabled_for_messaging, created, modified) "
+            "VALUES ('course-v1:A+B+C', 'T', 'A', 1, 1, '', '', 0, '2026-01-01', '2026-01-01')"
+        )
+    refused = run("demo", database=database)
+    assert refused.returncode == 2
+    assert (
+        "this database holds data that is not the demo's (table courses_course); nothing was touched" in refused.stderr
+    )
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT title FROM courses_course").fetchall() == [("T",)]
+
+
+def test_it_leaves_another_programs_file_alone(tmp_path: Path) -> None:
+    database = tmp_path / "other.sqlite3"
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE recipes (name text)")
+    refused = run("demo", database=database)
+    assert refused.returncode == 2
+    assert "(table recipes)" in refused.stderr
+
+
+def test_it_refuses_settings_that_people_could_reach(tmp_path: Path) -> None:
+    refused = run("demo", database=tmp_path / "x.sqlite3", DEBUG="false")
+    assert refused.returncode == 2
+    assert "only with DEBUG on" in refused.stderr
+
+
+def test_it_refuses_a_port_that_is_none(tmp_path: Path) -> None:
+    refused = run("demo", database=tmp_path / "x.sqlite3", DEMO_PORT="http")
+    assert refused.returncode == 2
+    assert "'http' is not a port" in refused.stderr
+
+
+class Served:
+    """A demo that is being served: its process, what it has said, and a visitor with cookies."""
+
+    def __init__(self, database: Path, port: int) -> None:
+        line, env = command("demo", database=database, DEMO_SERVE="1", DEMO_PORT=str(port))
+        self.process = subprocess.Popen(
+            line, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.said = ""
+        for text in self.process.stdout:
+            self.said += text
+            if "Ctrl-C" in text:
+                break
+        self.visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+
+    cookies = CookieJar()
+
+    @property
+    def address(self) -> str:
+        """The address it prints for the mails."""
+        found = re.search(r"The mails +(\S+)/$", self.said, re.MULTILINE)
+        assert found, self.said
+        return found[1]
+
+    def get(self, path: str, **data: str) -> tuple[int, str]:
+        """Return status and text of a page; with data it is a POST."""
+        try:
+            with self.visitor.open(self.address + path, urlencode(data).encode() if data else None) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, ""
+
+
+@pytest.fixture(scope="module")
+def taken_port() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, taken_port: int) -> Iterator[Served]:
+    """A demo whose wanted port is taken."""
+    demo = Served(tmp_path_factory.mktemp("served") / "demo.sqlite3", taken_port)
+    yield demo
+    demo.process.kill()
+    demo.process.communicate()
+
+
+def test_it_goes_to_the_next_port_and_says_so(served: Served, taken_port: int) -> None:
+    assert f"Port {taken_port} is taken" in served.said
+    assert served.address.startswith("http://127.0.0.1:")
+    assert not served.address.endswith(f":{taken_port}")
+
+
+def test_it_serves_the_mails_at_its_root(served: Served) -> None:
+    status, page = served.get("/")
+    assert status == 200
+    assert "Coastal Navigation" in page
+
+
+def test_its_staff_account_opens_the_admin(served: Served) -> None:
+    status, _ = served.get("/admin/login/")
+    assert status == 200
+    token = next(cookie.value or "" for cookie in served.cookies if cookie.name == "csrftoken")
+    status, page = served.get("/admin/login/?next=/admin/", username="demo", password="demo", csrfmiddlewaretoken=token)
+    assert status == 200
+    assert "/admin/schedules/" in page
+    assert served.get("/static/admin/css/base.css")[0] == 200
+
+
+def test_it_stops_when_told_to(served: Served) -> None:
+    served.process.send_signal(signal.SIGINT)
+    rest, errors = served.process.communicate(timeout=20)
+    assert (served.process.returncode, errors) == (0, "")
+    assert "Stopped." in rest

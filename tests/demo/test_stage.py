@@ -1,0 +1,116 @@
+"""The demo's stage holds every state that decides about a nudge, and the report tells each one truly."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from django.contrib.auth import get_user_model
+from django.contrib.sites.models import Site
+from django.core.management import call_command
+
+from courses.models import Course, Enrollment, LearnerProfile
+from email_automation.models import EmailLog, EmailPreference
+from lms.demo import report, stage
+from lms.demo.cast import LEARNERS, NOT_DUE, NOT_WANTED
+from schedules.models import Schedule, ScheduleExperience
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+WHY_NOT = {
+    "freya": "in_window",
+    "bea": "in_window",
+    "lorenzo": "in_window",
+    "uma": "experience",
+    "liam": "active_enrollment",
+    "ines": "active_user",
+    "noor": "usable_password",
+    "tom": "self_paced",
+    "tara": "course_not_ended",
+    "theo": "course_started",
+    "hugo": "held_back",
+    "nora": "opted_out:reminder",
+    "nestor": "unsubscribed",
+    "bruno": "suppressed",
+    "nils": "no_email_address",
+    "basia": "no_email_address",
+    "arlo": "opted_out:course",
+    "bo": "already_sent",
+}
+
+
+@pytest.fixture
+def sites(db: None) -> Iterator[list[Site]]:
+    """The demo's sites, filled and not run yet."""
+    with time_machine.travel(NOON, tick=False):
+        yield stage.set_up(NOON.date())
+
+
+@pytest.fixture
+def ran(sites: list[Site]) -> list[Site]:
+    """The same after the day's command of each."""
+    for site in sites:
+        call_command("send_recurring_nudge", site.domain)
+    return sites
+
+
+def test_it_has_enough_people_and_places_to_look_at(sites: list[Site]) -> None:
+    assert get_user_model()._default_manager.count() >= 40
+    assert Course.objects.count() >= 5
+    assert LearnerProfile.objects.values("time_zone").distinct().count() == 6
+    assert set(LearnerProfile.objects.values_list("language", flat=True)) == {"en", "es"}
+    assert all(site.configuration.primary_color for site in sites)
+    assert len({site.configuration.contact_mailing_address for site in sites}) == 2
+    assert all(site.configuration.org_filter for site in sites)
+
+
+def test_its_schedules_come_from_the_enrolments_themselves(sites: list[Site]) -> None:
+    # One is held back; everybody else's enrolment led to a schedule.
+    assert Schedule.objects.count() == Enrollment.objects.count() - 1
+    assert ScheduleExperience.objects.count() == Schedule.objects.count() - 1
+    for schedule in Schedule.objects.select_related("enrollment__course"):
+        assert schedule.start_date == schedule.enrollment.created_at
+
+
+def test_it_sends_to_everybody_who_is_due(ran: list[Site]) -> None:
+    mailed = {row.learner for site in ran for row in report.sent(site, NOON.date())}
+    unmailed = {learner.username for learner in (*NOT_DUE, *NOT_WANTED)} | {"arlo"}
+    assert mailed == {learner.username for learner in LEARNERS} - unmailed
+
+
+@pytest.mark.parametrize("username", WHY_NOT)
+def test_it_says_why_somebody_got_no_mail(ran: list[Site], username: str) -> None:
+    told = {row.learner: row.reason for site in ran for row in report.unsent(site, NOON.date())}
+    assert told[username] == WHY_NOT[username]
+
+
+def test_it_leaves_nobody_unexplained(ran: list[Site]) -> None:
+    assert {row.learner for site in ran for row in report.unsent(site, NOON.date())} == set(WHY_NOT)
+
+
+def test_its_mails_show_every_form(ran: list[Site]) -> None:
+    mails = [row for site in ran for row in report.sent(site, NOON.date())]
+    by_learner = {(row.learner, row.message): row for row in mails}
+    assert {row.language for row in mails} == {"en", "es"}
+    assert by_learner["ada", "day 3"].remark == "upgrade offer"
+    assert by_learner["hana", "day 3"].remark == ""  # verified already
+    assert by_learner["petra", "day 10"].remark == ""  # the deadline has passed
+    assert by_learner["esme", "day 3"].remark == ""  # nothing to buy
+    assert by_learner["olive", "day 3"].about == "Reading the Weather"
+    assert by_learner["vera", "day 3"].about.count(" + ") == 2
+    assert by_learner["lara", "day 3"].remark == "was due 2026-11-20"
+    assert by_learner["leo", "day 10"].remark == "upgrade offer, was due 2026-11-19"
+    assert {message for learner, message in by_learner if learner == "tess"} == {"day 3", "day 10"}
+
+
+def test_its_outbox_keeps_what_was_sent(ran: list[Site]) -> None:
+    for row in EmailLog.objects.filter(status="sent"):
+        content = row.stored_content()
+        assert content is not None
+        assert content["subject"] and content["html"] and content["text"]
+
+
+def test_it_shows_every_way_to_say_no(sites: list[Site]) -> None:
+    assert EmailPreference.objects.filter(reminder_emails=False).exists()
+    assert EmailPreference.objects.filter(is_subscribed=False).exists()
+    assert EmailPreference.objects.filter(suppressed_at__isnull=False).exists()
