@@ -31,9 +31,10 @@ def insert_if_absent(
     always inserted. Of rows with an equal key in one call the first wins. Rows are written in key order, so that two
     callers with the same keys queue up instead of blocking each other.
 
-    With `token_field` (all rows carry one value that no other caller uses) the rows that afterwards carry our token
-    are ours: nothing is ever rolled back, which suits many callers that fight for the same keys. Without it, a caller
-    that lost the race for one key starts again from what is stored by then.
+    PostgreSQL says itself which rows it has inserted. Elsewhere `token_field` helps: all rows carry one value that no
+    other caller uses, and the rows that afterwards carry our token are ours; nothing is ever rolled back, which suits
+    many callers that fight for the same keys. Without it, a caller that lost the race for one key starts again from
+    what is stored by then.
 
     Returned are the very objects that were passed in. Errors other than a duplicate key are raised.
     """
@@ -48,9 +49,14 @@ def insert_if_absent(
         else:
             by_key.setdefault(key, row)
     ordered = {key: by_key[key] for key in sorted(by_key)}
+    tokens = {getattr(row, token_field) for row in by_key.values()} if token_field else set()
+    if len(tokens) > 1 or None in tokens:
+        raise ValueError(f"all rows must carry one and the same {token_field}")
     using = router.db_for_write(model)
     with transaction.atomic(using=using):
-        if token_field is None:
+        if connections[using].vendor == "postgresql":
+            inserted = _insert_arrays(model, ordered, attnames=attnames, using=using)
+        elif token_field is None:
             inserted = _insert_or_start_again(model, ordered, attnames=attnames, using=using)
         else:
             inserted = _insert_and_read_tokens(model, ordered, names=names, token_field=token_field, using=using)
@@ -64,6 +70,59 @@ def _attname(model: type[models.Model], name: str) -> str:
     if attname is None:
         raise ValueError(f"{model.__name__}.{name} is not stored in a column of its own")
     return str(attname)
+
+
+def _insert_arrays(
+    model: type[Row], by_key: dict[tuple[Any, ...], Row], *, attnames: list[str], using: str
+) -> list[Row]:
+    """Insert with one array per column, and one value for a column that is equal in all rows (PostgreSQL).
+
+    One statement whatever the number of rows, several times faster than a VALUES list of thousands of parameters.
+    """
+    if not by_key:
+        return []
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    expressions, values = [], []
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    for field in fields:
+        column = [
+            field.get_db_prep_save(field.pre_save(row, add=True), connection=connection) for row in by_key.values()
+        ]
+        kind = field.db_type(connection)
+        if field.attname not in attnames and all(value == column[0] for value in column):
+            expressions.append(f"%s::{kind}")
+            values.append(column[0])
+        else:
+            expressions.append(f"unnest(%s::{kind}[])")
+            values.append(column)
+    keys = ", ".join(quote(_column(model, attname)) for attname in attnames)
+    statement = (
+        f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)}) "
+        f"SELECT {', '.join(expressions)} ON CONFLICT ({keys}) DO NOTHING "
+        f"RETURNING {keys}, {quote(model._meta.pk.column)}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        ids = {tuple(found[:-1]): found[-1] for found in cursor.fetchall()}
+    return _marked_as_stored(by_key, ids, using=using)
+
+
+def _column(model: type[models.Model], attname: str) -> str:
+    """Return the column behind an attribute."""
+    return next(str(field.column) for field in model._meta.concrete_fields if field.attname == attname)
+
+
+def _marked_as_stored(by_key: dict[tuple[Any, ...], Row], ids: dict[tuple[Any, ...], Any], *, using: str) -> list[Row]:
+    """Give the rows whose key is in `ids` their id, and return them."""
+    stored = []
+    for key, row in by_key.items():
+        if key in ids:
+            row.pk = ids[key]
+            row._state.adding = False
+            row._state.db = using
+            stored.append(row)
+    return stored
 
 
 def _insert_or_start_again(
@@ -96,28 +155,16 @@ def _insert_and_read_tokens(
     if not by_key:
         return []
     rows = list(by_key.values())
-    tokens = {getattr(row, token_field) for row in rows}
-    if len(tokens) != 1 or None in tokens:
-        raise ValueError(f"all rows must carry one and the same {token_field}")
-    connection = connections[using]
-    manager = model._base_manager.using(using)
-    if connection.vendor == "postgresql":
-        manager.bulk_create(rows, ignore_conflicts=True)
-    else:
-        # SQLite and MariaDB translate ignore_conflicts into INSERT OR/IGNORE, which also hides NOT NULL and foreign
-        # key errors; rewriting the key with itself does not.
-        targets = names if connection.features.supports_update_conflicts_with_target else None
-        manager.bulk_create(rows, update_conflicts=True, update_fields=names, unique_fields=targets)
+    token = getattr(rows[0], token_field)
+    # SQLite and MariaDB translate ignore_conflicts into INSERT OR/IGNORE, which also hides NOT NULL and foreign key
+    # errors; rewriting the key with itself does not.
+    targets = names if connections[using].features.supports_update_conflicts_with_target else None
+    model._base_manager.using(using).bulk_create(
+        rows, update_conflicts=True, update_fields=names, unique_fields=targets
+    )
     attnames = [_attname(model, name) for name in names]
-    ours = _stored_ids(model, list(by_key), attnames=attnames, using=using, only=Q(**{token_field: tokens.pop()}))
-    claimed = []
-    for key, row in by_key.items():
-        if key in ours:
-            row.pk = ours[key]
-            row._state.adding = False
-            row._state.db = using
-            claimed.append(row)
-    return claimed
+    ours = _stored_ids(model, list(by_key), attnames=attnames, using=using, only=Q(**{token_field: token}))
+    return _marked_as_stored(by_key, ours, using=using)
 
 
 def _insert_plain(model: type[Row], rows: list[Row], *, using: str) -> None:
