@@ -1,5 +1,6 @@
 """Which site a course belongs to, how that site looks, and its addresses."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 from urllib.parse import quote
@@ -22,7 +23,8 @@ SOCIAL_NETWORKS = {
     "facebook": "Facebook",
 }
 APP_STORES = {"google": "Google Play", "apple": "App Store"}
-DEFAULT_COLOR = "#0A5C7D"
+DEFAULT_COLOR = "#0B5C8A"
+COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
 class UnknownSite(LookupError):
@@ -45,6 +47,7 @@ class Brand(TypedDict):
     logo_url: str
     home_url: str
     color: str
+    on_color: str
     contact_mailing_address: str
     social: list[Link]
     stores: list[Link]
@@ -128,12 +131,14 @@ def brand(site: Site) -> Brand:
     row = SiteConfiguration.objects.filter(site_id=site.pk).first() or SiteConfiguration(site_id=site.pk)
     root = site_url(site)
     name = row.platform_name or _text("PLATFORM_NAME") or site.name or site.domain
+    color = next(filter(COLOR.fullmatch, (row.primary_color, _text("PRIMARY_COLOR"))), DEFAULT_COLOR)
     return Brand(
         name=name,
         url=root,
         logo_url=row.logo_url or _text("LOGO_URL"),
         home_url=_marketing_root() or root,
-        color=row.primary_color or _text("PRIMARY_COLOR") or DEFAULT_COLOR,
+        color=color,
+        on_color=readable_on(color),
         contact_mailing_address=row.contact_mailing_address or _text("CONTACT_MAILING_ADDRESS"),
         social=_links(row.social_links or getattr(settings, "SOCIAL_MEDIA_FOOTER_URLS", None), names=SOCIAL_NETWORKS),
         stores=_links(row.store_links or getattr(settings, "MOBILE_STORE_URLS", None), names=APP_STORES),
@@ -142,6 +147,17 @@ def brand(site: Site) -> Brand:
         list_id=row.list_id,
         language=row.language or _text("LANGUAGE_CODE"),
     )
+
+
+def readable_on(color: str) -> str:
+    """Return white or black, whichever contrasts more with a background `#RRGGBB`; never less than 4.5 to 1.
+
+    Relative luminance and contrast as in WCAG 2.1.
+    """
+    channels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#FFFFFF" if 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 else "#000000"
 
 
 def site_url(site: Site) -> str:

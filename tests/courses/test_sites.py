@@ -1,10 +1,13 @@
 """A site …"""
 
+from typing import Any
+
 import pytest
 from django.contrib.sites.models import Site
 from django.db import connection
 from django.test.utils import CaptureQueriesContext, override_settings
 
+from courses import sites
 from courses.models import Course
 from courses.sites import (
     UnknownSite,
@@ -146,7 +149,8 @@ def test_looks_as_the_platform_where_it_says_nothing() -> None:
         "url": "https://example.com",
         "logo_url": "https://cdn.example.com/logo.png",
         "home_url": "https://www.example.com",
-        "color": "#0A5C7D",
+        "color": "#0B5C8A",
+        "on_color": "#FFFFFF",
         "contact_mailing_address": "1 Street",
         "social": [
             {"key": "tumblr", "name": "Tumblr", "url": "https://example.com/t"},
@@ -211,3 +215,21 @@ def test_is_branded_in_one_query() -> None:
     with CaptureQueriesContext(connection) as captured:
         brand(site)
     assert len(captured) == 1
+
+
+@pytest.mark.parametrize("step", range(0, 256, 5))
+def test_text_on_the_brand_colour_is_readable_whatever_the_colour(step: int) -> None:
+    def luminance(color: str) -> float:
+        values = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in values]
+        return sum(part * weight for part, weight in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+    for color in (f"#{step:02X}{step:02X}{step:02X}", f"#{step:02X}0000", f"#00{step:02X}FF", f"#FFFF{step:02X}"):
+        lighter, darker = sorted((luminance(color), luminance(sites.readable_on(color))), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+@pytest.mark.django_db
+def test_a_malformed_colour_of_the_platform_is_passed_over(settings: Any) -> None:
+    settings.PRIMARY_COLOR = "red; background: url(x)"
+    assert sites.brand(platform_site())["color"] == sites.DEFAULT_COLOR
