@@ -12,7 +12,6 @@ A failure is logged with the ids of the event and raised on, so that the bus's c
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
@@ -58,7 +57,7 @@ def takes_in(*events: OpenEdxPublicSignal) -> Callable[[Handler], Handler]:
             with transaction.atomic():
                 handler(**kwargs)
 
-        @wraps(handler)
+        # Not `wraps`: Django asks for the receiver's own signature, which takes whatever an event brings.
         def received(signal: OpenEdxPublicSignal, *, metadata: EventsMetadata, **kwargs: Any) -> None:
             data = {name: value for name, value in kwargs.items() if name in signal.init_data}
             try:
