@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.core.signals import setting_changed
+from django.db import connection
 from edx_ace.channel import channels
 from edx_ace.policy import policies
 
@@ -21,6 +22,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(word in item.path.stem for word in ALSO_ON_MARIADB):
             item.add_marker("mariadb")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Make the test database, and drop the tables of waffle's own flag model, which ours replaces.
+
+    Waffle's migrations make them all the same. They stay empty, but PostgreSQL refuses to truncate the users' table
+    after a transactional test while a table that Django does not know refers to it.
+    """
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        for table in ("waffle_flag_groups", "waffle_flag_users", "waffle_flag"):
+            cursor.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 @pytest.fixture(autouse=True)
