@@ -72,9 +72,7 @@ def run(kind: type[message.MessageType], site: Site, **options: Any) -> dispatch
 
 
 def selects_only(queries: CaptureQueriesContext) -> bool:
-    # PostgreSQL streams a SELECT through a cursor it declares first.
-    reading = re.compile(r"\W*(SELECT|DECLARE \S+ .*?CURSOR .*?FOR SELECT)\b", re.IGNORECASE | re.DOTALL)
-    return all(reading.match(query["sql"]) for query in queries.captured_queries)
+    return all(query["sql"].lstrip("( ").upper().startswith("SELECT") for query in queries.captured_queries)
 
 
 def adds_up(summary: dispatch.Summary) -> bool:

@@ -91,14 +91,8 @@ class Resolver:
         return found if target_ids is None else found.filter(**{f"{self.target_path}__in": target_ids})
 
     def audience(self, run: Run) -> Iterator[list[AudienceRow]]:
-        """Yield everyone who is due, in pages ordered by target, from one statement.
-
-        The statement is streamed, so memory does not grow with the audience. On SQLite it is read to its end first: a
-        statement that is still open there keeps a writer of the same connection from seeing others' commits.
-        """
-        found = self._keys(self.eligible(run)).order_by(self.target_path)
-        stream = found.iterator(AUDIENCE_PAGE) if connections[found.db].vendor != "sqlite" else iter(list(found))
-        for page in slices(stream, AUDIENCE_PAGE):
+        """Yield everyone who is due, in pages ordered by target, from one statement."""
+        for page in slices(_streamed(self._keys(self.eligible(run)).order_by(self.target_path)), AUDIENCE_PAGE):
             yield [self._audience_row(run, row) for row in page]
 
     def failing(self, run: Run, target_ids: Sequence[int]) -> dict[int, str]:
@@ -143,3 +137,23 @@ class Resolver:
         # The user may be the target, and is then selected once.
         user_at = int(self.user_path != self.target_path)
         return AudienceRow(row[0], row[user_at], self.occasion(run, row[0], *row[1 + user_at :]))
+
+
+def _streamed(found: QuerySet[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the rows of a `values_list` without holding them all as Python objects.
+
+    PostgreSQL plans a server-side cursor, Django's way, for its first rows only, and then walks an index in order
+    instead of looking up what is due (measured: 0.93 s instead of 0.01 s for 1,000 due among a million); here the
+    result waits in the client library, some 40 bytes a row. On SQLite the statement is read to its end first: one
+    that is still open there keeps a writer of the same connection from seeing others' commits.
+    """
+    connection = connections[found.db]
+    if connection.vendor == "sqlite":
+        yield from list(found)
+    elif connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(*found.query.get_compiler(found.db).as_sql())
+            while rows := cursor.fetchmany(AUDIENCE_PAGE):
+                yield from rows
+    else:
+        yield from found.iterator(AUDIENCE_PAGE)
