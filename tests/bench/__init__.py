@@ -1,0 +1,1 @@
+"""Measurements, beside those of the peers on the same work: `make bench`. Needs PostgreSQL and Redis."""

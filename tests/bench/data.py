@@ -1,0 +1,90 @@
+"""Data for measurements, made by the database itself: a million learners take seconds."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from django.conf import settings
+from django.contrib.sites.models import Site
+from django.db import connection
+
+from courses.models import Course, CourseMode
+from schedules.dates import day_start
+from schedules.models import ScheduleConfig
+
+
+def make_courses(number: int) -> list[Course]:
+    """Make self-paced courses with a verified mode."""
+    courses = []
+    for index in range(number):
+        course = Course.objects.create(
+            key=f"course-v1:Bench+C{index}+2026", title=f"Course {index}", org="Bench", self_paced=True
+        )
+        CourseMode.objects.create(course=course, slug="verified", sku=f"SKU{index}")
+        courses.append(course)
+    return courses
+
+
+def fill(*, due: int, others: int, day: date, courses: list[Course]) -> None:
+    """Make `due` learners whose schedule began three days before `day`, and `others` spread over two other years."""
+    first = next_id("accounts_user")
+    total, wanted = due + others, day_start(day - timedelta(days=3))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO accounts_user (id, password, is_superuser, username, first_name, last_name, email, is_staff,
+                                       is_active, date_joined, role)
+            SELECT n, 'bench$usable', false, 'learner' || n, 'Learner', 'Number ' || n,
+                   'learner' || n || '@example.com', false, true, now(), 'student'
+            FROM generate_series(%s, %s) AS n
+            """,
+            [first, first + total - 1],
+        )
+        cursor.execute(
+            """
+            INSERT INTO courses_enrollment (id, user_id, course_id, mode, is_active, created_at)
+            SELECT n, n, (%s::bigint[])[1 + n %% %s], 'audit', true, %s FROM generate_series(%s, %s) AS n
+            """,
+            [[course.pk for course in courses], len(courses), wanted, first, first + total - 1],
+        )
+        cursor.execute(
+            """
+            INSERT INTO schedules_schedule (id, enrollment_id, start_date, upgrade_deadline, active, created, modified)
+            SELECT n, n,
+                   CASE WHEN n < %s THEN %s + interval '1 second' * (n %% 80000)
+                        ELSE %s - interval '1 day' * (30 + n %% 700) END,
+                   %s + interval '30 days', true, now(), now()
+            FROM generate_series(%s, %s) AS n
+            """,
+            [first + due, wanted, wanted, wanted, first, first + total - 1],
+        )
+        cursor.execute(
+            """
+            INSERT INTO schedules_scheduleexperience (id, schedule_id, experience_type)
+            SELECT n, n, 0 FROM generate_series(%s, %s) AS n
+            """,
+            [first, first + total - 1],
+        )
+        for table in ("accounts_user", "courses_enrollment", "schedules_schedule", "schedules_scheduleexperience"):
+            cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {first + total})")
+            cursor.execute(f"ANALYZE {table}")
+
+
+def next_id(table: str) -> int:
+    """Return an id above all in use."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")
+        return int(cursor.fetchone()[0])
+
+
+def empty() -> None:
+    """Take all learners, their mails and runs away, and switch the nudges on."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE schedules_scheduleexperience, schedules_schedule, courses_enrollment, accounts_user, "
+            "email_automation_emaillog, email_automation_messagerun CASCADE"
+        )
+    # The table of switches refers to users, so it went with them.
+    ScheduleConfig.objects.create(
+        site=Site.objects.get(pk=settings.SITE_ID), enqueue_recurring_nudge=True, deliver_recurring_nudge=True
+    )
