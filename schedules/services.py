@@ -112,11 +112,20 @@ def _create(enrollments: Sequence[Enrollment]) -> None:
         schedules.append(
             Schedule(enrollment=enrollment, start_date=start, upgrade_deadline=facts[course.pk].deadline(start, now))
         )
-    insert_if_absent(ScheduleCreationRecord, held_back, unique_field="enrollment")
+    _record_held_back(held_back)
     created = insert_if_absent(Schedule, schedules, unique_field="enrollment")
     ScheduleExperience.objects.bulk_create(
         ScheduleExperience(schedule=row, experience_type=facts[row.enrollment.course_id].experience) for row in created
     )
+
+
+def _record_held_back(records: Sequence[ScheduleCreationRecord]) -> None:
+    if not records:
+        return
+    having = Schedule.objects.filter(enrollment__in=[record.enrollment_id for record in records])
+    done = set(having.values_list("enrollment_id", flat=True))
+    without = [record for record in records if record.enrollment_id not in done]
+    insert_if_absent(ScheduleCreationRecord, without, unique_field="enrollment")
 
 
 def _record_failure(enrollment: Enrollment, error: Exception) -> None:
