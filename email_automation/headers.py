@@ -45,7 +45,8 @@ def for_mail(
 ) -> dict[str, str]:
     """Return the headers of one mail besides From, To and Subject.
 
-    A test mail has none by which a tester could opt a learner out. `extra` are the message's own and win.
+    A test mail has none by which a tester could opt a learner out. `extra` are the message's own and win, in any letter
+    case of their names.
     """
     host = domain.partition(":")[0]
     name = str(brand.get("list_id") or f"{category}.{host}")
@@ -63,9 +64,10 @@ def for_mail(
             stops.append(f"<mailto:{mailto}?subject={quote(f'unsubscribe {token}', safe='')}>")
         headers["List-Unsubscribe"] = ", ".join(stops)
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    headers |= (
-        dict(extra)
-        if not is_test
-        else {name: value for name, value in extra.items() if not name.lower().startswith("list-unsubscribe")}
-    )
+    for name, value in extra.items():
+        if is_test and name.lower().startswith("list-unsubscribe"):
+            continue
+        # The names of headers know no case, so one that is written differently would go out twice.
+        headers.pop(next((known for known in headers if known.lower() == name.lower()), name), None)
+        headers[name] = value
     return {name: clean(value) for name, value in headers.items()}
