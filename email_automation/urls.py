@@ -2,12 +2,17 @@
 
 from django.urls import path
 
-from . import views
+from .views.outbox import mail, mail_html, outbox
+from .views.preferences import own_preferences, preferences
+from .views.unsubscribe import test_mail, unsubscribe
 
 app_name = "email_automation"
 urlpatterns = [
-    path("unsubscribe/<str:token>/", views.stub, name="unsubscribe"),
-    path("preferences/", views.stub, name="own-preferences"),
-    path("preferences/<str:token>/", views.stub, name="preferences"),
-    path("test-mail/", views.stub, name="test-mail"),
+    path("unsubscribe/<str:token>/", unsubscribe, name="unsubscribe"),
+    path("preferences/", own_preferences, name="own-preferences"),
+    path("preferences/<str:token>/", preferences, name="preferences"),
+    path("test-mail/", test_mail, name="test-mail"),
+    path("outbox/", outbox, name="outbox"),
+    path("outbox/<int:log_id>/", mail, name="outbox-mail"),
+    path("outbox/<int:log_id>/html/", mail_html, name="outbox-html"),
 ]
