@@ -1,0 +1,185 @@
+"""The log in the admin: what was sent to whom, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from .. import words
+from ..models import EmailLog
+from ..pipeline import message as messages
+from ..views.outbox import explain_url, title_of
+from .explain import may_explain, page_context
+from .paging import ReadOnlyAdmin, WordFilter
+
+DAYS_OFFERED = 14
+
+
+class StatusFilter(WordFilter):
+    """By status."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        """Return the closed list of statuses."""
+        return [(word, word) for word in words.STATUSES]
+
+
+class MessageFilter(WordFilter):
+    """By message."""
+
+    title = _("message")
+    parameter_name = "email_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        """Return the registered messages."""
+        return [(kind.NAME, kind.title) for kind in messages.all_messages()]
+
+
+class DayFilter(admin.SimpleListFilter):
+    """By the UTC day on which the row was made; any day may stand in the address."""
+
+    title = _("day")
+    parameter_name = "day"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        """Return the last two weeks, and the day in the address if it lies before them."""
+        today = timezone.now().astimezone(UTC).date()
+        days = [(today - timedelta(days=back)).isoformat() for back in range(DAYS_OFFERED)]
+        asked = request.GET.get(self.parameter_name, "")
+        if asked not in days and _as_day(asked):
+            days.append(asked)
+        return [(day, day) for day in days]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the chosen day."""
+        day = _as_day(self.value() or "")
+        if day is None:
+            return queryset if self.value() is None else queryset.none()
+        first = datetime.combine(day, time(), tzinfo=UTC)
+        return queryset.filter(created_at__gte=first, created_at__lt=first + timedelta(days=1))
+
+
+def _as_day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+@admin.register(EmailLog)
+class EmailLogAdmin(ReadOnlyAdmin):
+    """The log. Its rows are read here and written by the engine alone."""
+
+    list_display = ("id", "status", "reason", "message", "person", "to_address", "day", "run", "created_at")
+    list_display_links = ("id", "status")
+    list_filter = (StatusFilter, MessageFilter, DayFilter)
+    list_select_related = ("recipient", "run")
+    search_fields = ("to_address",)
+    search_help_text = _("An exact e-mail address, or the number of a row.")
+    fieldsets = (
+        (None, {"fields": ("message", "status", "reason", "error_message", "links")}),
+        (_("Recipient"), {"fields": ("person", "to_address", "is_test")}),
+        (_("About"), {"fields": ("category", "course", "target_id", "occasion", "site", "run", "day", "instant")}),
+        (
+            _("Hand-off"),
+            {"fields": ("channel", "attempts", "doubts", "priority", "message_id", "provider_message_id")},
+        ),
+        (
+            _("Times"),
+            {
+                "fields": (
+                    "created_at", "next_attempt_at", "expires_at", "sent_at", "delivered_at", "opened_at", "clicked_at",
+                    "updated_at",
+                )
+            },
+        ),
+        (_("Content"), {"fields": ("subject", "preview", "text", "headers")}),
+    )  # fmt: skip
+    readonly_fields = ("message", "person", "links", "preview", "text", "headers")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EmailLog]:
+        """Leave the contents in the database until one is looked at."""
+        return super().get_queryset(request).defer("content")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find an exact address, as it was written or in small letters, or a row by its number."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if term.isascii() and term.isdigit():
+            return queryset.filter(pk=int(term)), False
+        return queryset.filter(Q(to_address=term) | Q(to_address=term.lower())), False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that explains."""
+        own = path(
+            "explain/",
+            self.admin_site.admin_view(self.explain_view),
+            name="email_automation_emaillog_explain",
+        )
+        return [own, *super().get_urls()]
+
+    def explain_view(self, request: HttpRequest) -> HttpResponse:
+        """Say why a person got a message, gets it, or does not."""
+        may_explain(request)
+        context = {**self.admin_site.each_context(request), "opts": self.opts, **page_context(request)}
+        return TemplateResponse(request, "admin/email_automation/emaillog/explain.html", context)
+
+    @admin.display(description=_("message"))
+    def message(self, row: EmailLog) -> str:
+        """Return what people call the message."""
+        return title_of(row.email_type)
+
+    @admin.display(description=_("recipient"))
+    def person(self, row: EmailLog) -> str:
+        """Return the person's id and user name."""
+        return f"{row.recipient_id} {row.recipient.get_username()}"
+
+    @admin.display(description=_("see also"))
+    def links(self, row: EmailLog) -> SafeString:
+        """Return the ways to the outbox and to the explanation."""
+        targets = [(reverse("email_automation:outbox-mail", args=[row.pk]), _("Look at it in the outbox"))]
+        if address := explain_url(row):
+            targets.append((address, _("Why did this person get it?")))
+        return format_html_join(" · ", '<a href="{}">{}</a>', targets)
+
+    @admin.display(description=_("as it was sent"))
+    def preview(self, row: EmailLog) -> str:
+        """Return the mail in a frame that can run and fetch nothing."""
+        if row.content is None:
+            return str(_("The content is not kept."))
+        return format_html(
+            '<iframe sandbox title="{}" src="{}" style="width:100%;height:32rem;border:1px solid #767676;'
+            'background:#fff"></iframe>',
+            _("The mail"),
+            reverse("email_automation:outbox-html", args=[row.pk]),
+        )
+
+    @admin.display(description=_("text"))
+    def text(self, row: EmailLog) -> str:
+        """Return the plain text part."""
+        content = row.stored_content()
+        return format_html('<pre style="white-space:pre-wrap">{}</pre>', content["text"]) if content else "-"
+
+    @admin.display(description=_("headers"))
+    def headers(self, row: EmailLog) -> str:
+        """Return the headers, one on a line."""
+        content = row.stored_content()
+        if content is None:
+            return "-"
+        return format_html_join("", "<div><strong>{}:</strong> {}</div>", content["headers"].items())
