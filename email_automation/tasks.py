@@ -7,14 +7,19 @@ from datetime import date
 from celery import shared_task
 from django.contrib.sites.models import Site
 
+from . import alerts
 from .pipeline import dispatch, message, sweep
 from .pipeline.delivery import deliver
+from .pipeline.outcome import OURS
 
 
 @shared_task(name=dispatch.DELIVER_TASK, acks_late=True, reject_on_worker_lost=True)
 def deliver_mails(log_ids: list[int]) -> dict[str, int]:
     """Send what of these rows is due and nobody else is sending."""
-    return dict(deliver(log_ids))
+    tally = deliver(log_ids)
+    if tally[OURS]:
+        alerts.announce(dispatch.DELIVER_TASK, tally)
+    return dict(tally)
 
 
 @shared_task(name="email_automation.tasks.run_message", acks_late=True, reject_on_worker_lost=True)

@@ -7,7 +7,15 @@ from datetime import datetime
 from edx_ace.errors import FatalChannelDeliveryError, RecoverableChannelDeliveryError
 
 
-class DeliveryInDoubt(FatalChannelDeliveryError):  # type: ignore[misc]  # edx_ace has no type information
+class TryAgain(RecoverableChannelDeliveryError):  # type: ignore[misc]  # edx_ace has no type information
+    """The provider did not take this one mail now; it may take it later."""
+
+
+class RequestRefused(FatalChannelDeliveryError):  # type: ignore[misc]
+    """The provider refuses what we asked of it, whoever the recipient is."""
+
+
+class DeliveryInDoubt(FatalChannelDeliveryError):  # type: ignore[misc]
     """The connection broke after the whole mail was handed over and before the answer: it may have been accepted."""
 
 

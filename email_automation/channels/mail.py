@@ -6,6 +6,7 @@ import contextlib
 import os
 import smtplib
 import threading
+import time
 from functools import cache
 from typing import Any
 
@@ -16,17 +17,18 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from edx_ace.channel import Channel
 from edx_ace.channel.mixins import EmailChannelMixin
-from edx_ace.errors import RecoverableChannelDeliveryError
 from edx_ace.message import Message
 from edx_ace.renderers import RenderedEmail
 
 from .. import headers
-from .errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
+from .errors import ProviderUnreachable
+from .translation import SERVICE_CLOSING, answer, failure_to_open, failure_to_send, timed_out
 
 DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
 # Same settings, same wire; it also knows how far the dialogue had come when the connection broke.
 OUR_SMTP = "email_automation.channels.smtp.EmailBackend"
-MAIL_TOO_LARGE = 552
+# A server that never answers must not hold a worker for ever, whatever the settings leave out.
+TIMEOUT = 30
 
 
 class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # edx_ace has no type information
@@ -35,36 +37,32 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
     def __init__(self) -> None:
         self._kept = threading.local()
 
-    def deliver(self, message: Message, rendered_message: RenderedEmail) -> None:
-        """Hand one rendered mail to the provider.
+    def deliver(self, message: Message, rendered_message: RenderedEmail) -> str:
+        """Hand one rendered mail to the provider, and return the provider's id of it, '' where it gives none.
 
         Raises RecoverableChannelDeliveryError (try again; ProviderUnreachable when the next mail would meet the
         same), RecipientRefused (never again), or DeliveryInDoubt (nobody knows whether it was accepted).
         """
         mail = self.build(message, rendered_message)
-        kept = self._connection_if_open()
-        if kept is not None:
+        backend = self._connection_if_open()
+        if backend is not None:
             try:
-                self._send(kept, mail)
-                return
-            except (smtplib.SMTPServerDisconnected, ConnectionError, smtplib.SMTPResponseException) as error:
-                # A server may close a connection that was idle or has carried enough mails; nothing of this one was
-                # taken then, and a new connection settles it.
-                if getattr(kept, "in_doubt", False) or getattr(error, "smtp_code", 421) != 421 or _timed_out(error):
-                    raise self._translated(error, kept) from error
-                self.forget_connection()
+                return _send(backend, mail)
             except Exception as error:
-                raise self._translated(error, kept) from error
-        fresh = self._open()
+                if not _closed_before_taking(error, backend):
+                    raise self._failed(error, backend) from error
+                # A server may close a connection that was idle or has carried enough mails; a new one settles it.
+                self.forget_connection()
+        backend = self._open()
         try:
-            self._send(fresh, mail)
+            return _send(backend, mail)
         except Exception as error:
-            raise self._translated(error, fresh) from error
+            raise self._failed(error, backend) from error
 
     def build(self, message: Message, rendered_message: RenderedEmail) -> EmailMultiAlternatives:
         """Return the mail as Django would send it."""
         mail = EmailMultiAlternatives(
-            subject=self.get_subject(rendered_message),
+            subject=headers.clean(rendered_message.subject),
             body=rendered_message.body,
             from_email=headers.sender(
                 {"from_address": message.options.get("from_address")}, str(rendered_message.from_name)
@@ -90,55 +88,51 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
 
     def _connection_if_open(self) -> BaseEmailBackend | None:
         backend: BaseEmailBackend | None = getattr(self._kept, "backend", None)
-        if backend is None or self._kept.made_for != _made_for():
+        if backend is not None and self._kept.made_for != _made_for():
+            self.forget_connection()
             return None
         return backend
 
     def _open(self) -> BaseEmailBackend:
-        backend = get_connection(OUR_SMTP if settings.EMAIL_BACKEND == DJANGO_SMTP else None)
+        timeout = settings.EMAIL_TIMEOUT or TIMEOUT
+        if getattr(self._kept, "silent", None) == _made_for() and time.monotonic() < self._kept.silent_until:
+            raise ProviderUnreachable("it let the last mail time out", timezone.now())
+        if settings.EMAIL_BACKEND == DJANGO_SMTP:
+            backend = get_connection(OUR_SMTP, timeout=timeout)
+        else:
+            backend = get_connection()
         try:
             backend.open()
-        except (smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError) as error:
-            raise ProviderUnreachable(_described(error), timezone.now(), ours=True) from error
-        except OSError as error:  # smtplib's exceptions are OSErrors too
-            raise ProviderUnreachable(_described(error), timezone.now()) from error
+        except OSError as error:
+            self._remember_silence(error, timeout)
+            raise failure_to_open(error) from error
         self._kept.backend, self._kept.made_for = backend, _made_for()
         return backend
 
-    @staticmethod
-    def _send(backend: BaseEmailBackend, mail: EmailMultiAlternatives) -> None:
-        backend.send_messages([mail])
-
-    def _translated(self, error: Exception, backend: BaseEmailBackend) -> Exception:
+    def _failed(self, error: Exception, backend: BaseEmailBackend) -> Exception:
         """Return the channel error for what a backend raised, and drop the connection unless it is still good."""
-        in_doubt = bool(getattr(backend, "in_doubt", False))
-        if not isinstance(error, smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused):
+        meaning = failure_to_send(error, in_doubt=bool(getattr(backend, "in_doubt", False)))
+        if answer(error) in (None, SERVICE_CLOSING):
             self.forget_connection()
-        text, now = _described(error), timezone.now()
-        if isinstance(error, smtplib.SMTPRecipientsRefused):
-            code, answer = next(iter(error.recipients.values()))
-            text = f"{code} {_text(answer)}"
-            if code == 421:
-                self.forget_connection()
-            return RecoverableChannelDeliveryError(text, now) if code < 500 else RecipientRefused(text)
-        if isinstance(error, smtplib.SMTPResponseException):
-            if error.smtp_code == 421:
-                self.forget_connection()
-            if error.smtp_code < 500:
-                return RecoverableChannelDeliveryError(text, now)
-            if isinstance(error, smtplib.SMTPSenderRefused) and error.smtp_code != MAIL_TOO_LARGE:
-                return ProviderUnreachable(text, now, ours=True)
-            return RecipientRefused(text)
-        if in_doubt:
-            return DeliveryInDoubt(text)
-        if isinstance(error, smtplib.SMTPNotSupportedError):
-            # The one extension a mail may need and a server lack is SMTPUTF8, for this one address.
-            return RecipientRefused(text)
-        if _timed_out(error):
-            return ProviderUnreachable(text, now)
-        if isinstance(error, OSError):
-            return RecoverableChannelDeliveryError(text, now)
-        return error
+        self._remember_silence(error, settings.EMAIL_TIMEOUT or TIMEOUT)
+        return meaning
+
+    def _remember_silence(self, error: Exception, seconds: float) -> None:
+        # Without this every slice of a run would wait for the same time-out again.
+        if timed_out(error):
+            self._kept.silent, self._kept.silent_until = _made_for(), time.monotonic() + seconds
+
+
+def _send(backend: BaseEmailBackend, mail: EmailMultiAlternatives) -> str:
+    backend.send_messages([mail])
+    # django-anymail says so; SMTP has no such id.
+    return str(getattr(getattr(mail, "anymail_status", None), "message_id", None) or "")
+
+
+def _closed_before_taking(error: Exception, backend: BaseEmailBackend) -> bool:
+    if getattr(backend, "in_doubt", False) or timed_out(error):
+        return False
+    return answer(error) == SERVICE_CLOSING or isinstance(error, smtplib.SMTPServerDisconnected | ConnectionError)
 
 
 def document(rendered: RenderedEmail, language: str | None) -> str:
@@ -168,19 +162,4 @@ def _style() -> str:
 
 def _made_for() -> tuple[Any, ...]:
     # A connection belongs to one process and to the settings it was opened with.
-    return (os.getpid(), settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT)
-
-
-def _timed_out(error: BaseException) -> bool:
-    # smtplib turns a time-out while it waits for an answer into "disconnected".
-    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
-
-
-def _described(error: BaseException) -> str:
-    if isinstance(error, smtplib.SMTPResponseException):
-        return f"{error.smtp_code} {_text(error.smtp_error)}"
-    return f"{type(error).__name__}: {error}"
-
-
-def _text(answer: bytes | str) -> str:
-    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+    return (os.getpid(), settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_HOST_USER)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from django.db import connection
 
 from courses import sites
 
@@ -14,10 +18,12 @@ from ..models import EmailLog
 from . import ledger, letters, policy
 from . import message as messages
 from .message import MessageType
-from .outcome import Outcome, Tally
+from .outcome import UNREACHABLE, Outcome, Tally, trace
 from .resolver import Draft
 from .run import Run
 from .slicing import slices
+
+log = logging.getLogger(__name__)
 
 #: Switches, conditions and consent are read once for so many mails.
 SLICE = 50
@@ -36,15 +42,16 @@ def deliver(log_ids: Iterable[int]) -> Tally:
     """Send what of these rows is due and nobody else is sending, and return the counts of what became of them.
 
     Worker, retry, sweep and command all call this. Rows that are not ours to send are left alone and not counted.
+    Raises RuntimeError inside a transaction: what is handed off cannot be rolled back.
     """
     tally = Tally()
     for batch in slices(log_ids, SLICE):
         rows = ledger.lease(batch)
         try:
             for message, run, group in _by_run(rows):
-                _deliver_slice(message, run, group, tally)
-        except Exception:
-            # Whatever this was, the rows it did not reach need not wait for their lease to run out.
+                _deliver_group(message, run, group, tally)
+        except BaseException:
+            # Also when somebody presses Ctrl-C: the rows it did not reach need not wait for their lease to run out.
             with contextlib.suppress(Exception):
                 ledger.release(rows)
             raise
@@ -52,13 +59,29 @@ def deliver(log_ids: Iterable[int]) -> Tally:
 
 
 def _by_run(rows: Sequence[EmailLog]) -> Iterator[tuple[type[MessageType], Run, list[EmailLog]]]:
+    """Yield the rows that can be drafted together; no target is twice in a group."""
     groups: dict[tuple[Any, ...], list[EmailLog]] = {}
+    seen: Counter[tuple[Any, ...]] = Counter()
     for row in rows:
         override = row.to_address if row.is_test else ""
-        groups.setdefault((row.email_type, row.site_id, row.instant, row.day, override), []).append(row)
-    for (name, site_id, instant, day, override), group in groups.items():
+        key = (row.email_type, row.site_id, row.instant, row.day, override)
+        groups.setdefault((*key, seen[*key, row.target_id]), []).append(row)
+        seen[*key, row.target_id] += 1
+    for (name, site_id, instant, day, override, _), group in groups.items():
         message = messages.get(name)
         yield message, Run(message=message.label(), site_id=site_id, now=instant, day=day, override=override), group
+
+
+def _deliver_group(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally) -> None:
+    try:
+        _deliver_slice(message, run, rows, tally)
+    except Exception as error:
+        # One message's mistake must not hold up everybody else's mail at every sweep, so its rows step back.
+        log.error("message=%s site=%s broke off: %s", run.message, run.site_id, trace(error))
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        detail = f"{type(error).__name__}: {error}"
+        tally.update(ledger.settle(rows, Outcome(status=words.PENDING, reason="broke_off", detail=detail, ours=True)))
 
 
 def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally) -> None:
@@ -66,35 +89,48 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
     checked = check(message, run, list(by_target))
     for reason in sorted(set(checked.refused.values())):
         refused = [by_target[target] for target, word in checked.refused.items() if word == reason]
-        tally.note(Outcome.skipped(reason), ledger.settle(refused, Outcome.skipped(reason)))
+        tally.update(ledger.settle(refused, Outcome.skipped(reason)))
     if not checked.drafts:
         return
     brand = sites.brand(rows[0].site)
-    waiting = [(by_target[draft.target_id], draft) for draft in checked.drafts]
+    waiting = deque((by_target[draft.target_id], draft) for draft in checked.drafts)
     done: tuple[EmailLog, Outcome] | None = None
-    while waiting:
-        row, draft = waiting.pop(0)
-        letter = letters.prepare(message, run, row, draft, checked.people[draft.user_id], brand)
-        if isinstance(letter, Outcome):
-            ledger.settle([row], letter)
-            _note(tally, row, letter)
-            continue
-        following = (row, letter.prepared, message.lease)
-        if done is None:
-            began = ledger.begin(*following[:2], lease=message.lease)
-        else:
-            began = ledger.finish_and_begin(done, following)
-            _note(tally, *done)
-        # Not begun: withdrawn or taken over meanwhile; its new owner counts it.
-        done = (row, letters.hand_off(letter)) if began else None
-        if done and done[1].unreachable:
-            break
+    try:
+        while waiting and not (done and done[1].unreachable):
+            row, draft = waiting.popleft()
+            letter = letters.prepare(message, run, row, draft, checked.people[draft.user_id], brand)
+            if isinstance(letter, Outcome):
+                tally.update(ledger.settle([row], letter))
+                continue
+            step = ledger.finish_and_begin(done, (row, letter.prepared, message.lease))
+            _note(tally, done, step.recorded)
+            # Not begun: withdrawn or taken over meanwhile; its new owner counts it.
+            done = None
+            if step.begun:
+                done = (row, letters.hand_off(letter))
+    except BaseException:
+        if done is not None:
+            with contextlib.suppress(Exception):
+                _note(tally, done, ledger.finish(*done))
+        raise
     if done is not None:
-        ledger.finish(*done)
-        _note(tally, *done)
+        _note(tally, done, ledger.finish(*done))
         if waiting:
-            # Everybody behind would wait for the same time-out; an attempt is counted, nothing is handed over.
-            tally.note(done[1], ledger.settle([row for row, _ in waiting], done[1]))
+            # Everybody behind would meet the same, and wait for the same time-out or end in doubt too.
+            behind = Outcome(
+                status=words.PENDING,
+                reason=UNREACHABLE,
+                detail=done[1].detail,
+                ours=done[1].ours,
+                unreachable=True,
+            )
+            tally.update(ledger.settle([row for row, _ in waiting], behind))
+
+
+def _note(tally: Tally, done: tuple[EmailLog, Outcome] | None, recorded: Outcome | None) -> None:
+    # A row that somebody took over is counted by its new owner.
+    if done is not None and recorded is not None:
+        tally.note(recorded, run_id=done[0].run_id)
 
 
 def check(message: type[MessageType], run: Run, target_ids: Sequence[int]) -> Checked:
@@ -103,7 +139,8 @@ def check(message: type[MessageType], run: Run, target_ids: Sequence[int]) -> Ch
     A constant number of statements, whatever the number of targets. Dry runs ask the same question.
     """
     resolver = message.resolver()
-    drafts = resolver.drafts(run, target_ids)
+    # By target: a resolver that drafted somebody twice must not mail them twice.
+    drafts = list({draft.target_id: draft for draft in resolver.drafts(run, target_ids)}.values())
     refused = {draft.target_id: draft.skip for draft in drafts if draft.skip}
     gone = sorted(set(target_ids) - {draft.target_id for draft in drafts})
     if gone:
@@ -115,8 +152,3 @@ def check(message: type[MessageType], run: Run, target_ids: Sequence[int]) -> Ch
     going = [draft for draft in willing if draft.target_id not in refused]
     refused |= dict.fromkeys(message.stopped(run, going), words.STOPPED)
     return Checked([draft for draft in going if draft.target_id not in refused], people, refused)
-
-
-def _note(tally: Tally, row: EmailLog, outcome: Outcome) -> None:
-    """Count what the ledger made of an outcome: an attempt too many turns "try again" into `failed`."""
-    tally.note(Outcome(status=row.status, reason=row.reason, ours=outcome.ours))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from celery import current_app
-from django.utils import timezone
-from kombu.exceptions import OperationalError as BrokerError
+from django.db import connection
 
-from .. import words
+from .. import alerts, words
 from ..conf import setting
 from ..models import MessageRun
 from . import ledger, policy, runs
 from .delivery import SLICE, check, deliver
 from .message import MessageType
-from .outcome import Outcome, Tally
+from .outcome import OURS, Outcome, Tally, trace
 from .resolver import AudienceRow
 from .run import Run
 from .slicing import slices
@@ -68,7 +68,7 @@ class Summary:
     @property
     def ok(self) -> bool:
         """Whether nothing went wrong for a reason of ours."""
-        return not self.errors and not self.tally["ours"]
+        return not self.errors and not self.tally[OURS]
 
     def add(self, other: Summary) -> None:
         """Add another run's figures."""
@@ -117,12 +117,12 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
     """
     summary = Summary(days=[run.day])
     record: MessageRun | None = None
+    claimed: list[int] = []
     try:
         if run.leaves_record:
             record = runs.open_run(message, run)
-        claimed = _planned(message, run, summary, record)
-        if run.dry_run:
-            return summary
+        for log_ids in _planned(message, run, summary, record):
+            claimed += log_ids
         if record is not None:
             runs.end_planning(record, audience=summary.audience, skipped=summary.left_out)
         waiting = claimed if record is None else ledger.waiting_ids(record)
@@ -130,26 +130,26 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
             _enqueue(message, waiting, summary)
         else:
             _deliver_here(waiting, summary, progress)
-        summary.retry = ledger.unfinished(record=record, log_ids=claimed)
+    except Exception as error:
+        _break_off(run, record, error, summary)
+    try:
+        _add_up(summary, record, claimed)
         if record is not None:
             runs.close_finished(record)
     except Exception as error:
-        log.exception("message=%s site=%s day=%s broke off", run.message, run.site_id, run.day)
-        summary.errors.append(f"{run.message} {run.day}: {type(error).__name__}")
-        if record is not None:
-            runs.break_off(record)
-    ended = summary.sent + summary.failed + sum(summary.skipped.values()) + summary.retry
-    summary.already_sent = max(summary.audience - ended, 0)
+        _break_off(run, record, error, summary)
+    if not summary.ok:
+        alerts.announce(run.message, summary.tally, errors=summary.errors, record=record)
     return summary
 
 
-def _planned(message: type[MessageType], run: Run, summary: Summary, record: MessageRun | None) -> list[int]:
-    """Go through the audience and claim a row for everybody who may be mailed; returns the claimed ids."""
-    claimed: list[int] = []
+def _planned(message: type[MessageType], run: Run, summary: Summary, record: MessageRun | None) -> Iterator[list[int]]:
+    """Go through the audience and claim a row for everybody who may be mailed; yields the claimed ids by pages."""
     if not message.gate(run, "enqueue"):
         log.info("message=%s site=%s day=%s is switched off: nothing planned", run.message, run.site_id, run.day)
-        return claimed
-    pace = _Pace(message)
+        return
+    rate = None if message.transactional else setting("EMAIL_RATE_PER_SECOND")
+    gap = timedelta(seconds=1 / rate) if rate else timedelta(0)
     for page in message.resolver().audience(run):
         summary.audience += len(page)
         people = policy.verdicts(message, {row.user_id for row in page})
@@ -163,11 +163,8 @@ def _planned(message: type[MessageType], run: Run, summary: Summary, record: Mes
             _rehearse(message, run, willing, summary)
         elif willing:
             addresses = {row.user_id: people[row.user_id].address for row in willing}
-            rows = ledger.claim(
-                message, run, willing, addresses=addresses, record=record, starts=pace.starts(len(willing))
-            )
-            claimed += [row.pk for row in rows]
-    return claimed
+            rows = ledger.claim(message, run, willing, addresses=addresses, record=record, gap=gap)
+            yield [row.pk for row in rows]
 
 
 def _rehearse(message: type[MessageType], run: Run, page: Sequence[AudienceRow], summary: Summary) -> None:
@@ -178,22 +175,6 @@ def _rehearse(message: type[MessageType], run: Run, page: Sequence[AudienceRow],
         summary.tally[words.SENT] += len(checked.drafts)
         for reason in checked.refused.values():
             summary.tally.note(Outcome.skipped(reason))
-    summary.already_sent += len(page) - len(free)
-
-
-class _Pace:
-    """Spreads the starts of lifecycle mails so that no more than EMAIL_RATE_PER_SECOND become due per second."""
-
-    def __init__(self, message: type[MessageType]) -> None:
-        rate = None if message.transactional else setting("EMAIL_RATE_PER_SECOND")
-        self._gap = timedelta(seconds=1 / rate) if rate else timedelta(0)
-        self._next = ledger.last_paced_start(timezone.now()) if rate else timezone.now()
-
-    def starts(self, number: int) -> list[datetime]:
-        """Return the next so many starts."""
-        starts = [self._next + self._gap * index for index in range(number)]
-        self._next += self._gap * number
-        return starts
 
 
 def _enqueue(message: type[MessageType], log_ids: Sequence[int], summary: Summary) -> None:
@@ -201,7 +182,7 @@ def _enqueue(message: type[MessageType], log_ids: Sequence[int], summary: Summar
     for batch in slices(log_ids, SLICE):
         try:
             current_app.send_task(DELIVER_TASK, args=[batch], queue=message.queue(), retry=False)
-        except (BrokerError, OSError) as error:
+        except Exception as error:  # each broker's client has its own
             log.error("the broker is away (%s): the mails wait for process_email_queue", type(error).__name__)
             summary.errors.append(f"broker: {type(error).__name__}")
             return
@@ -214,3 +195,26 @@ def _deliver_here(log_ids: Sequence[int], summary: Summary, progress: Progress |
         done += len(batch)
         if progress is not None:
             progress(done, len(log_ids))
+
+
+def _break_off(run: Run, record: MessageRun | None, error: Exception, summary: Summary) -> None:
+    log.error("message=%s site=%s day=%s broke off: %s", run.message, run.site_id, run.day, trace(error))
+    summary.errors.append(f"{run.message} {run.day}: {type(error).__name__}")
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+    if record is not None:
+        # The database itself may be what broke; the record then says `running`, which leaves the day open as well.
+        with contextlib.suppress(Exception):
+            runs.break_off(record)
+
+
+def _add_up(summary: Summary, record: MessageRun | None, claimed: Sequence[int]) -> None:
+    """Complete a summary, so that its audience is the sum of what became of it."""
+    if setting("CELERY_BROKER_URL"):
+        # Workers may have been quick. What ends from here on until the next line was not this command's doing either.
+        summary.tally.update(ledger.standing(claimed))
+    summary.retry = ledger.unfinished(record=record, log_ids=claimed)
+    accounted = summary.sent + summary.failed + sum(summary.skipped.values()) + summary.retry
+    # Rows that an earlier try of the run left behind may be of people who are not due any more.
+    summary.audience = max(summary.audience, accounted)
+    summary.already_sent = summary.audience - accounted

@@ -1,7 +1,7 @@
 """Letters: one draft through ACE, from message to channel. The only caller of edx_ace's stages.
 
-`ace.send()` answers None for success and for refusal alike, swallows a channel's errors and sleeps in the worker, so its
-stages are driven here one by one: policies, channel choice, rendering, the channel, the sent signal.
+`ace.send()` answers None for success and for refusal alike, swallows a channel's errors and sleeps in the worker, so
+its stages are driven here one by one: policies, channel choice, rendering, the channel, the sent signal.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import io
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.template import TemplateDoesNotExist
@@ -33,7 +34,7 @@ from ..conf import setting
 from ..models import EmailLog, pack_content
 from .ledger import Prepared
 from .message import MessageType
-from .outcome import Outcome
+from .outcome import UNREACHABLE, Outcome, trace
 from .policy import Verdict
 from .resolver import Draft
 from .run import Run
@@ -72,16 +73,14 @@ def prepare(
         rendered = presentation.render(channel, letter)
         prepared = _prepared(channel, letter, rendered)
     except UnsupportedChannelError as error:
-        return Outcome(status=words.FAILED, reason="no_channel", detail=str(error), ours=True)
+        return Outcome(status=words.PENDING, reason="no_channel", detail=str(error), ours=True)
     except TemplateDoesNotExist as error:
         return Outcome(status=words.FAILED, reason="template_missing", detail=str(error), ours=True)
     except Exception as error:
         # A template or a value that fails for one learner must not keep the others from their mail. Somebody can
         # mend it, so the row waits for another attempt.
-        log.exception("email_log=%s message=%s could not be rendered", row.pk, message.label())
-        return Outcome(
-            status=words.PENDING, reason="render_error", detail=f"{type(error).__name__}: {error}", ours=True
-        )
+        log.error("email_log=%s message=%s could not be rendered: %s", row.pk, message.label(), trace(error))
+        return Outcome(status=words.PENDING, reason="render_error", detail=_described(error), ours=True)
     return Letter(row, letter, rendered, channel, prepared)
 
 
@@ -99,6 +98,8 @@ def _ace_message(
     else:
         stop = consent.unsubscribe_url(base, draft.user_id, message.category, person.epochs)
         manage = consent.preferences_url(base, draft.user_id)
+    # Planning may be hours ago: a changed account is mailed where it is now.
+    address = row.to_address if run.is_test else person.address
     language = draft.language or settings.LANGUAGE_CODE
     context = {
         **links.with_message_uuid(draft.shared, row.message_uuid),
@@ -113,13 +114,13 @@ def _ace_message(
         "direction": direction_of(language),
         "is_test": run.is_test,
     }
-    letter = message().personalize(Recipient(draft.user_id, row.to_address), language, context)
+    letter = message().personalize(Recipient(draft.user_id, address), language, context)
     letter.uuid = row.message_uuid
     letter.expiration_time = row.expires_at
     letter.options = {
         "transactional": message.transactional,
         "from_address": brand["from_address"],
-        "reply_to": [brand["reply_to"]] if brand["reply_to"] else [],
+        "reply_to": [headers.clean(brand["reply_to"])] if brand["reply_to"] else [],
         CHECKED_BY_ENGINE: True,
         FILE_PATH: f"{setting('ACE_MESSAGES_DIR')}/{row.pk}.html",
     }
@@ -152,7 +153,11 @@ def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail) -> Pre
             }
         )
     return Prepared(
-        channel=channel_name(channel), subject=subject, message_id=letter.headers["Message-ID"], content=content
+        to_address=letter.recipient.email_address,
+        channel=channel_name(channel),
+        subject=subject,
+        message_id=letter.headers["Message-ID"],
+        content=content,
     )
 
 
@@ -164,28 +169,33 @@ def channel_name(channel: Channel) -> str:
 
 def hand_off(letter: Letter) -> Outcome:
     """Give one mail to its channel, and say what came of it in our words."""
+    to_file = isinstance(letter.channel, FileEmailChannel)
     # edx_ace's file channel prints each mail, which nobody reads and which holds an address.
-    quiet = contextlib.redirect_stdout(io.StringIO()) if isinstance(letter.channel, FileEmailChannel) else None
+    quiet = contextlib.redirect_stdout(io.StringIO()) if to_file else contextlib.nullcontext()
     try:
-        with quiet or contextlib.nullcontext():
-            letter.channel.deliver(letter.message, letter.rendered)
+        with quiet:
+            provider_id = letter.channel.deliver(letter.message, letter.rendered)
     except DeliveryInDoubt as error:
-        return Outcome(status=words.UNKNOWN, reason=words.IN_DOUBT, detail=str(error))
+        # A provider that takes mails and does not answer would leave every mail behind this one in doubt.
+        return Outcome(status=words.UNKNOWN, reason=words.IN_DOUBT, detail=str(error), unreachable=True)
     except ProviderUnreachable as error:
-        return Outcome(status=words.PENDING, reason="unreachable", detail=str(error), ours=error.ours, unreachable=True)
+        return Outcome(status=words.PENDING, reason=UNREACHABLE, detail=str(error), ours=error.ours, unreachable=True)
     except RecoverableChannelDeliveryError as error:
-        return Outcome(status=words.PENDING, reason="try_again", detail=str(error), retry_at=error.next_attempt_time)
+        return Outcome(
+            status=words.PENDING, reason="try_again", detail=str(error), retry_at=_aware(error.next_attempt_time)
+        )
     except RecipientRefused as error:
         return Outcome(status=words.FAILED, reason="refused", detail=str(error))
     except ChannelError as error:
         return Outcome(status=words.FAILED, reason="channel_error", detail=str(error), ours=True)
     except OSError as error:
-        return Outcome(status=words.PENDING, reason="connection", detail=f"{type(error).__name__}: {error}")
+        # A file that cannot be written is for us to mend, a lost connection is not.
+        return Outcome(status=words.PENDING, reason="connection", detail=_described(error), ours=to_file)
     except Exception as error:
-        log.exception("email_log=%s could not be handed to channel %s", letter.row.pk, letter.prepared.channel)
-        return Outcome(
-            status=words.PENDING, reason="channel_error", detail=f"{type(error).__name__}: {error}", ours=True
+        log.error(
+            "email_log=%s could not be handed to channel %s: %s", letter.row.pk, letter.prepared.channel, trace(error)
         )
+        return Outcome(status=words.PENDING, reason="channel_error", detail=_described(error), ours=True)
     # Some receiver's mistake must not make a mail that is out look as if it were not.
     with contextlib.suppress(Exception):
         send_ace_message_sent_signal(letter.channel, letter.message)
@@ -194,6 +204,16 @@ def hand_off(letter: Letter) -> Outcome:
         letter.message.unique_name,
         letter.row.pk,
         letter.message.uuid,
-        ",".join(letter.message.context.get("course_ids", ())),
+        ",".join(map(str, letter.message.context.get("course_ids") or ())),
     )
-    return Outcome.sent()
+    # ACE's own channels return nothing, ours the provider's id where there is one.
+    return Outcome.sent(provider_id if isinstance(provider_id, str) else "")
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    # A channel of somebody else's may give a naive time, by which nothing could be compared.
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

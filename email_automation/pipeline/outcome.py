@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,10 @@ from .. import words
 
 RETRY_BASE = timedelta(seconds=60)
 RETRY_CAP = timedelta(hours=1)
+#: The reason of a mail that could not even be offered to its provider.
+UNREACHABLE = "unreachable"
+#: The word under which a tally counts faults on our side.
+OURS = "ours"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +48,44 @@ class Outcome:
 
 def retry_delay(attempts: int) -> timedelta:
     """Return how long to wait after the given number of attempts: doubling, capped, spread by a fifth either way."""
-    delay = min(RETRY_BASE * 2 ** max(attempts - 1, 0), RETRY_CAP)
+    delay = min(RETRY_BASE * (1 << max(attempts - 1, 0)), RETRY_CAP)
     return delay * random.uniform(0.8, 1.2)  # noqa: S311  (spreads load, guards nothing)
 
 
 class Tally(Counter[str]):
-    """Counts of outcomes: a status word, or `skipped:<reason>`; `ours` counts faults on our side."""
+    """Counts of outcomes: a status word, or `skipped:<reason>`.
 
-    def note(self, outcome: Outcome, number: int = 1) -> None:
+    `ours` counts faults on our side, and `ours:<run id>` those of one run.
+    """
+
+    def note(self, outcome: Outcome, number: int = 1, *, run_id: int | None = None) -> None:
         """Count an outcome."""
         self[outcome.status] += number
         if outcome.status == words.SKIPPED:
             self[f"{words.SKIPPED}:{words.group(outcome.reason)}"] += number
         if outcome.ours:
-            self["ours"] += number
+            self[OURS] += number
+            if run_id is not None:
+                self[f"{OURS}:{run_id}"] += number
 
     @property
     def reasons(self) -> dict[str, int]:
         """The skips by reason."""
-        prefix = f"{words.SKIPPED}:"
-        return {key.removeprefix(prefix): number for key, number in sorted(self.items()) if key.startswith(prefix)}
+        return self._under(words.SKIPPED)
+
+    @property
+    def faulty_runs(self) -> dict[int, int]:
+        """The faults on our side by run id; faults of mails that belong to no run are not in it."""
+        return {int(run_id): number for run_id, number in self._under(OURS).items() if number}
+
+    def _under(self, word: str) -> dict[str, int]:
+        return {
+            key.removeprefix(f"{word}:"): number for key, number in sorted(self.items()) if key.startswith(f"{word}:")
+        }
+
+
+def trace(error: BaseException) -> str:
+    """Return an error's type and place, for the log; its text may hold an address or a name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames[-3:]]
+    return " ".join([type(error).__name__, "at", *(places or ["an unknown place"])])

@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
+
+from courses.bulk import locked
 
 from .. import words
 from ..models import EmailLog, MessageRun
 from .message import MessageType
 from .outcome import Tally
 from .run import Run
+
+#: Key in MessageRun.details: when somebody was told of a fault in this run.
+ALERTED_AT = "alerted_at"
 
 
 def open_run(message: type[MessageType], run: Run) -> MessageRun:
@@ -72,6 +78,17 @@ def _counted(record: MessageRun) -> dict[str, Any]:
         else:
             counts["retry"] += number
     return {**counts, "skipped": skipped.reasons}
+
+
+def first_fault(run_id: int) -> MessageRun | None:
+    """Return the record of a run when this is its first fault that anybody is told of, else None."""
+    with transaction.atomic():
+        record = locked(MessageRun.objects.filter(pk=run_id)).first()
+        if record is None or ALERTED_AT in record.details:
+            return None
+        record.details[ALERTED_AT] = timezone.now().isoformat(timespec="seconds")
+        record.save(update_fields=["details"])
+    return record
 
 
 def missed_days(message: type[MessageType], run: Run) -> list[date]:

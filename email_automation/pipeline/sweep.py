@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from .. import words
+from .. import alerts, words
 from ..conf import setting
 from . import ledger, runs
 from .delivery import SLICE, deliver
-from .outcome import Outcome, Tally
+from .outcome import OURS, Outcome, Tally, trace
 
 log = logging.getLogger(__name__)
 
@@ -21,22 +21,30 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
     """Send what is due, urgent first, then oldest, until nothing is left or `limit` mails were looked at.
 
     Decides about mails in doubt first, and skips what has expired. Any number of processes may sweep at once; each
-    row goes to one of them. Returns the counts of what became of the rows this process took.
+    row goes to one of them. Returns the counts of what became of the rows this process took; an error that ends the
+    sweep is logged and counted as a fault of ours, and the rest is for the next one.
     """
     tally = Tally()
-    doubts = ledger.resolve_doubts()
-    tally[words.UNKNOWN] += doubts["unknown"]
-    tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
-    looked_at = 0
-    while limit is None or looked_at < limit:
-        log_ids = ledger.due_ids(SLICE if limit is None else min(SLICE, limit - looked_at))
-        if not log_ids:
-            break
-        tally.update(deliver(log_ids))
-        looked_at += len(log_ids)
-        if progress is not None:
-            progress(len(log_ids))
-    runs.close_finished()
+    errors: list[str] = []
+    try:
+        tally[words.UNKNOWN] += ledger.resolve_doubts()["unknown"]
+        tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
+        looked_at = 0
+        while limit is None or looked_at < limit:
+            log_ids = ledger.due_ids(SLICE if limit is None else min(SLICE, limit - looked_at))
+            if not log_ids:
+                break
+            tally.update(deliver(log_ids))
+            looked_at += len(log_ids)
+            if progress is not None:
+                progress(len(log_ids))
+        runs.close_finished()
+    except Exception as error:
+        log.error("the sweep broke off: %s", trace(error))
+        tally[OURS] += 1
+        errors.append(type(error).__name__)
+    if tally[OURS]:
+        alerts.announce("process_email_queue", tally, errors=errors)
     return tally
 
 

@@ -1,0 +1,160 @@
+"""What the ledger writes into its rows: the columns of a beginning, of an outcome and of a withdrawal.
+
+Only the ledger uses it. The functions that return columns change nothing, so that a write may be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Case, DateTimeField, F, Field, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from courses.bulk import locked, retry_on_deadlock
+
+from .. import words
+from ..models import EmailLog
+from . import message as messages
+from .message import MessageType
+from .outcome import Outcome, retry_delay
+
+Columns = dict[str, Any]
+
+MAX_DETAIL = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A rendered mail, as it is written down when its hand-off begins."""
+
+    to_address: str
+    channel: str
+    subject: str
+    message_id: str
+    content: bytes | None
+
+
+def beginning(row: EmailLog, prepared: Prepared, lease: timedelta, *, now: datetime) -> Columns:
+    """Return the columns of a row whose hand-off begins."""
+    return {
+        "to_address": prepared.to_address,
+        "channel": prepared.channel,
+        "subject": prepared.subject[:255],
+        "message_id": prepared.message_id,
+        "content": prepared.content,
+        "attempts": row.attempts + 1,
+        "lease_expires_at": now + lease,
+        "status": words.SENDING,
+    }
+
+
+def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
+    """Return the columns an outcome sets on a row, which decides here whether there is another attempt."""
+    kind, attempts = messages.get(row.email_type), _attempts_used(row, outcome)
+    status, reason = outcome.status, outcome.reason
+    columns: Columns = {"error_message": _storable(outcome.detail), "lease_expires_at": None}
+    if status == words.UNKNOWN:
+        columns["doubts"] = row.doubts + 1
+        if row.doubts < kind.resend_unknown and attempts < kind.max_attempts:
+            status = words.PENDING
+    elif status == words.PENDING and attempts >= kind.max_attempts:
+        status, reason = words.FAILED, f"{words.GAVE_UP}:{reason}" if reason else words.GAVE_UP
+    if status in (words.PENDING, words.FAILED):
+        columns["attempts"] = attempts
+    if status == words.PENDING:
+        columns["next_attempt_at"] = max(outcome.retry_at or now, now + retry_delay(attempts))
+        columns["claim_token"] = None
+    elif status == words.SENT:
+        columns["sent_at"] = now
+        columns["provider_message_id"] = _storable(outcome.provider_message_id)[:255]
+    elif status == words.SKIPPED and not row.doubts:
+        columns["dedupe_key"] = None
+    return columns | {"reason": reason[:100], "status": status}
+
+
+def _attempts_used(row: EmailLog, outcome: Outcome) -> int:
+    if not outcome.unreachable:
+        return row.attempts + 1
+    # An outage is no judgement on a mail: it uses up half of its attempts and no more, and `expires_at` ends it.
+    half = max(messages.get(row.email_type).max_attempts // 2, 1)
+    return max(row.attempts, min(row.attempts + 1, half))
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL takes neither NUL nor half a character, and a provider's answer may hold both.
+    return text.encode("utf-8", "replace").decode().replace("\0", "")[:MAX_DETAIL]
+
+
+def giving_back(reason: str) -> Columns:
+    """Return the columns of waiting rows that are withdrawn.
+
+    The key becomes free again, except where an earlier attempt may have reached its recipient.
+    """
+    key = EmailLog._meta.get_field("dedupe_key")
+    return {
+        "dedupe_key": Case(When(doubts=0, then=Value(None, output_field=key)), default=F("dedupe_key")),
+        "lease_expires_at": None,
+        "reason": reason,
+        "status": words.SKIPPED,
+    }
+
+
+def lease_end(now: datetime) -> Case:
+    """Return when a lease that begins now runs out: each message has its own length."""
+    own = [
+        When(email_type=kind.NAME, then=Value(now + kind.lease))
+        for kind in messages.all_messages()
+        if kind.lease != MessageType.lease
+    ]
+    return Case(*own, default=Value(now + MessageType.lease), output_field=DateTimeField())
+
+
+def as_written(outcome: Outcome, columns: Columns) -> Outcome:
+    """Return an outcome with the status and reason a row got from it."""
+    return replace(outcome, status=columns["status"], reason=columns["reason"])
+
+
+def change_each(which: Q, changes: dict[int, Columns], now: datetime) -> int:
+    """Set other columns on each of one or two rows in one UPDATE, and return how many rows matched."""
+    if len(changes) == 1:
+        (columns,) = changes.values()
+        return EmailLog.objects.filter(which).update(updated_at=now, **columns)
+    names = {name for columns in changes.values() for name in columns}
+    # MariaDB evaluates SET from left to right, so what the others depend on comes last.
+    ordered = sorted(names - {"claim_token", "status"}) + [name for name in ("claim_token", "status") if name in names]
+    expressions = {}
+    for name in ordered:
+        field: Field[Any, Any] = EmailLog._meta.get_field(name)  # type: ignore[assignment]
+        cases = [
+            When(pk=pk, then=Value(columns[name], output_field=field))
+            for pk, columns in changes.items()
+            if name in columns
+        ]
+        expressions[name] = Case(*cases, default=F(name), output_field=field)
+    return EmailLog.objects.filter(which).update(updated_at=now, **expressions)
+
+
+@retry_on_deadlock
+def change_all(rows: QuerySet[EmailLog], columns: Columns, *, kinds: Iterable[type[MessageType]] | None = None) -> int:
+    """Set the same columns on rows that are not being handed off, and return how many there were.
+
+    One statement, except for messages that follow outcomes: theirs are told, in the same transaction. `kinds` are
+    the messages that `rows` can be of, all of them unless said.
+    """
+    columns = {"updated_at": timezone.now()} | columns
+    followers = [kind for kind in (messages.all_messages() if kinds is None else kinds) if kind.wants_on_finish()]
+    if not followers:
+        return rows.update(**columns)
+    with transaction.atomic():
+        changed = rows.exclude(email_type__in=[kind.NAME for kind in followers]).update(**columns)
+        for kind in followers:
+            found = list(locked(rows.filter(email_type=kind.NAME).order_by("pk")).values_list("pk", flat=True))
+            if found:
+                told = EmailLog.objects.filter(pk__in=found)
+                changed += told.update(**columns)
+                kind.on_finish(list(told.defer("content").order_by("pk")))
+    return changed
