@@ -67,9 +67,7 @@ class EmailPreferenceForm(forms.ModelForm):
     clear_suppression = forms.BooleanField(
         label=_("Mail this address again"),
         required=False,
-        help_text=_(
-            "Only after the cause is gone: another bounce or complaint harms the delivery of everybody's mail."
-        ),
+        help_text=_("Only after the cause is gone: one more bounce or complaint harms the delivery of all mail."),
     )
 
     class Meta:
