@@ -102,3 +102,14 @@ class SiteConfigurationForm(forms.ModelForm):
             "store_links",
         )
         widgets: ClassVar = {"contact_mailing_address": forms.TextInput(attrs={"size": 80})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("org_filter", self.instance.org_filter)
+
+    def clean(self) -> dict[str, Any]:
+        """Put the list, which is no column, on the configuration."""
+        cleaned = super().clean() or {}
+        if "org_filter" in cleaned:
+            self.instance.org_filter = cleaned["org_filter"]
+        return cleaned

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib.sites.models import Site
-from django.db.models import Q
+from django.db.models import Exists, Q
 from django.db.models.functions import Lower
 
-from courses.models import Course, SiteConfiguration
+from courses.models import Course, SiteConfiguration, SiteOrg
 
 SOCIAL_NETWORKS = {
     "tumblr": "Tumblr",
@@ -69,20 +69,20 @@ def site_by_domain(domain: str) -> Site:
 
 def org_lists() -> dict[int, list[str]]:
     """Return {site id: its own list} of the sites whose list is not empty, in one query."""
-    rows = SiteConfiguration.objects.order_by("site_id").values_list("site_id", "org_filter")
-    return {site_id: orgs for site_id, orgs in rows if orgs}
+    lists: dict[int, list[str]] = {}
+    for site_id, org in SiteOrg.objects.order_by("id").values_list("configuration__site_id", "org"):
+        lists.setdefault(site_id, []).append(org)
+    return lists
 
 
 def org_q(site_id: int, field: str) -> Q:
-    """Return "this site mails about the course" as a condition; `field` leads to the course's org.
+    """Return "this site mails about the course" as part of a statement; `field` leads to the course's org.
 
     A site with a list of its own: the orgs in it. One without: the orgs that no other site lists.
     """
-    lists = org_lists()
-    if site_id in lists:
-        return Q(**{f"{field}__in": lists[site_id]})
-    claimed = sorted({org for orgs in lists.values() for org in orgs})
-    return ~Q(**{f"{field}__in": claimed}) if claimed else Q()
+    own = SiteOrg.objects.order_by().filter(configuration__site_id=site_id)
+    anybodys = SiteOrg.objects.order_by().values("org")
+    return Q(**{f"{field}__in": own.values("org")}) | (Q(~Exists(own)) & ~Q(**{f"{field}__in": anybodys}))
 
 
 def owner_of_org(org: str, candidate_site_ids: Iterable[int]) -> int | None:

@@ -11,6 +11,7 @@ from opaque_keys.edx.keys import CourseKey
 
 MODE_SLUGS = ("audit", "honor", "verified", "professional")
 HIGHLIGHT_LENGTH = 250
+ORG_LENGTH = 255
 COLOR = re.compile(r"#[0-9A-Fa-f]{6}\Z")
 WEB_ADDRESS = re.compile(r"https?://[^\s<>\"']+\Z")
 
@@ -51,13 +52,19 @@ def validate_highlights(value: Any) -> None:
 
 
 def validate_org_filter(value: Any) -> None:
-    """Accept a list of organisation names: none blank, none with outer spaces, none twice."""
+    """Accept a list of organisation names: none blank, too long or with outer spaces, none twice."""
     if not isinstance(value, list) or not all(isinstance(org, str) for org in value):
         raise ValidationError("org_filter: must be a list of organisation names.", code="org_filter")
     for org in value:
         if not org or org != org.strip():
             raise ValidationError(
                 "org_filter: %(org)r is blank or has spaces around it.", code="org_blank", params={"org": org}
+            )
+        if len(org) > ORG_LENGTH:
+            raise ValidationError(
+                "org_filter: the name starting with %(start)r has %(length)d characters. Allowed: at most %(limit)d.",
+                code="org_length",
+                params={"start": org[:30], "length": len(org), "limit": ORG_LENGTH},
             )
     repeated = sorted({org for org in value if value.count(org) > 1})
     if repeated:

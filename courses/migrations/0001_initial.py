@@ -130,7 +130,6 @@ class Migration(migrations.Migration):
             name='SiteConfiguration',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('org_filter', courses.models.fields.StructureField(blank=True, default=list, help_text="Learners of these organisations' courses are mailed by this site. Empty: by every organisation that no other site lists. Upper and lower case differ.", validators=[courses.validators.validate_org_filter], verbose_name='organisations')),
                 ('platform_name', models.CharField(blank=True, help_text="Name in the mails. Empty: the platform's setting.", max_length=255, validators=[courses.validators.validate_one_line])),
                 ('logo_url', models.CharField(blank=True, help_text="Address of the picture. Empty: the platform's setting.", max_length=500, validators=[courses.validators.validate_web_address], verbose_name='logo')),
                 ('primary_color', models.CharField(blank=True, help_text="#RRGGBB. Empty: the platform's setting.", max_length=7, validators=[courses.validators.validate_color], verbose_name='colour')),
@@ -144,6 +143,18 @@ class Migration(migrations.Migration):
                 ('store_links', courses.models.fields.StructureField(blank=True, default=dict, help_text='App stores: {"google": "https://...", "apple": "https://..."}. Empty: the platform\'s setting.', validators=[courses.validators.validate_links])),
                 ('site', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='configuration', to='sites.site')),
             ],
+        ),
+        migrations.CreateModel(
+            name='SiteOrg',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('org', models.CharField(max_length=255)),
+                ('configuration', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='orgs', to='courses.siteconfiguration')),
+            ],
+            options={
+                'ordering': ['id'],
+                'constraints': [models.UniqueConstraint(fields=('configuration', 'org'), name='courses_siteorg_once')],
+            },
         ),
         migrations.CreateModel(
             name='Certificate',

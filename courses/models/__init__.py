@@ -1,7 +1,7 @@
 """Facts about courses, learners and sites. Written by `courses.services` and the admin, read by everybody."""
 
 from courses.models.catalogue import Course, CourseMode, Section
-from courses.models.configuration import CourseFlag, Flag, SelfPacedConfiguration, SiteConfiguration
+from courses.models.configuration import CourseFlag, Flag, SelfPacedConfiguration, SiteConfiguration, SiteOrg
 from courses.models.fresh import FreshConfigurationModel
 from courses.models.learning import Certificate, Enrollment, LearnerProfile
 
@@ -17,4 +17,5 @@ __all__ = [
     "Section",
     "SelfPacedConfiguration",
     "SiteConfiguration",
+    "SiteOrg",
 ]

@@ -1,9 +1,11 @@
 """What operators decide: branding and organisations of a site, course flags, the guard of self-paced courses."""
 
-from typing import ClassVar
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 from django.contrib.sites.models import Site
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import models, router, transaction
 from waffle.models import AbstractUserFlag
 
 from courses.models.catalogue import Course
@@ -25,15 +27,9 @@ PLATFORM = "Empty: the platform's setting."
 class SiteConfiguration(models.Model):
     """How one site looks and whose courses it mails about. A blank field means "use the platform's setting"."""
 
+    _org_filter: list[str] | None = None
+
     site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="configuration")
-    org_filter = StructureField(
-        default=list,
-        blank=True,
-        validators=[validate_org_filter],
-        verbose_name="organisations",
-        help_text="Learners of these organisations' courses are mailed by this site. Empty: by every organisation that "
-        "no other site lists. Upper and lower case differ.",
-    )
     platform_name = models.CharField(
         max_length=255, blank=True, validators=[validate_one_line], help_text=f"Name in the mails. {PLATFORM}"
     )
@@ -88,6 +84,71 @@ class SiteConfiguration(models.Model):
 
     def __str__(self) -> str:
         return f"configuration of site {self.site_id}"
+
+    @property
+    def org_filter(self) -> list[str]:
+        """The organisations the site lists; what is assigned is stored with the next save.
+
+        Learners of their courses are mailed by this site; a site with an empty list mails about every organisation
+        that no other site lists. Upper and lower case differ.
+        """
+        if self._org_filter is None:
+            self._org_filter = [] if self.pk is None else list(self.orgs.values_list("org", flat=True))
+        return self._org_filter
+
+    @org_filter.setter
+    def org_filter(self, orgs: list[str] | None) -> None:
+        self._org_filter = [] if orgs is None else orgs
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Check the columns and the list."""
+        errors: dict[str, Any] = {}
+        try:
+            super().clean_fields(exclude)
+        except ValidationError as error:
+            errors = error.update_error_dict(errors)
+        try:
+            validate_org_filter(self.org_filter)
+        except ValidationError as error:
+            errors["org_filter"] = error.error_list
+        if errors:
+            raise ValidationError(errors)
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """Read the row again, and the list when next asked for it."""
+        super().refresh_from_db(*args, **kwargs)
+        self._org_filter = None
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row and its list."""
+        if self._org_filter is not None:
+            validate_org_filter(self._org_filter)
+        with transaction.atomic(using=kwargs.get("using") or router.db_for_write(type(self), instance=self)):
+            super().save(*args, **kwargs)
+            if self._org_filter is not None:
+                self._store(self._org_filter)
+
+    def _store(self, orgs: list[str]) -> None:
+        # Two savers take turns: the row above is locked by now.
+        if list(self.orgs.values_list("org", flat=True)) != orgs:
+            self.orgs.all().delete()
+            SiteOrg.objects.bulk_create(SiteOrg(configuration=self, org=org) for org in orgs)
+
+
+class SiteOrg(models.Model):
+    """One organisation of a site's list, which `SiteConfiguration.org_filter` reads and writes."""
+
+    configuration = models.ForeignKey(SiteConfiguration, on_delete=models.CASCADE, related_name="orgs")
+    org = models.CharField(max_length=255)
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["configuration", "org"], name="courses_siteorg_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.org
 
 
 class Flag(AbstractUserFlag):

@@ -245,7 +245,8 @@ def test_refuses_a_site_configuration_that_would_spoil_a_mail(
 def test_accepts_an_empty_site_configuration(operator: Client) -> None:
     data = site_form(social_links="", store_links="")
     assert operator.post(reverse("admin:courses_siteconfiguration_add"), data).status_code == 302
-    assert SiteConfiguration.objects.values_list("org_filter", "social_links").get() == ([], {})
+    configuration = SiteConfiguration.objects.get()
+    assert (configuration.org_filter, configuration.social_links) == ([], {})
 
 
 def test_switches_self_paced_courses_on_with_a_new_row(operator: Client) -> None:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
-from courses.models import Course, CourseMode, Enrollment, Section
+from courses.models import Course, CourseMode, Enrollment, Section, SiteConfiguration, SiteOrg
 from tests.factories import (
     CertificateFactory,
     CourseFactory,
@@ -131,6 +132,7 @@ def test_shows_no_personal_data_as_text() -> None:
         ("org_filter", ["a", "a"]),
         ("org_filter", [" a"]),
         ("org_filter", "a"),
+        ("org_filter", ["a" * 256]),
         ("primary_color", "red"),
         ("primary_color", "#12345"),
         ("primary_color", "#123456\n"),
@@ -161,6 +163,41 @@ def test_accepts_a_full_site_configuration() -> None:
         time_zone="asia/calcutta",
         social_links={"facebook": "https://example.com/f", "x": ""},
     ).full_clean()
+
+
+def test_keeps_a_sites_organisations_as_an_ordered_list() -> None:
+    configuration = SiteConfigurationFactory(org_filter=["b", "a"])
+    assert SiteConfiguration.objects.get().org_filter == ["b", "a"]
+    configuration.org_filter = ["a", "c", "b"]
+    assert SiteConfiguration.objects.get().org_filter == ["b", "a"]
+    configuration.save()
+    assert SiteConfiguration.objects.get().org_filter == ["a", "c", "b"]
+    configuration.org_filter.append("d")
+    configuration.save()
+    SiteConfiguration.objects.update_or_create(site=configuration.site, defaults={"platform_name": "Name"})
+    configuration.refresh_from_db()
+    assert configuration.org_filter == ["a", "c", "b", "d"]
+    SiteConfiguration.objects.update_or_create(site=configuration.site, defaults={"org_filter": []})
+    assert SiteConfiguration.objects.get().org_filter == []
+    assert not SiteOrg.objects.exists()
+
+
+def test_stores_no_list_of_organisations_that_is_none() -> None:
+    configuration = SiteConfigurationFactory(org_filter=["a"])
+    configuration.org_filter = "edX"
+    with pytest.raises(ValidationError):
+        configuration.save()
+    assert SiteConfiguration.objects.get().org_filter == ["a"]
+
+
+def test_saves_a_site_configuration_without_reading_its_list() -> None:
+    SiteConfigurationFactory(org_filter=["a"])
+    configuration = SiteConfiguration.objects.get()
+    configuration.platform_name = "New"
+    with CaptureQueriesContext(connection) as captured:
+        configuration.save()
+    assert not [query for query in captured if "siteorg" in query["sql"]]
+    assert SiteConfiguration.objects.get().org_filter == ["a"]
 
 
 def test_remembers_the_instant_of_enrolment() -> None:
