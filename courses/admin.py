@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from config_models.admin import ConfigurationModelAdmin
 from django.contrib import admin
 from django.contrib.admin.widgets import ForeignKeyRawIdWidget
 from django.db.models import QuerySet
@@ -10,6 +9,7 @@ from django.http import HttpRequest
 from waffle.admin import FlagAdmin
 
 from courses.forms import CourseForm, SiteConfigurationForm
+from courses.history_admin import HistoryAdmin
 from courses.models import (
     Certificate,
     Course,
@@ -22,12 +22,14 @@ from courses.models import (
     SelfPacedConfiguration,
     SiteConfiguration,
 )
+from courses.paginator import BoundedPaginator
 
 
 class LargeTableAdmin(admin.ModelAdmin):
     """A list that does not count the whole table and is read by id."""
 
     show_full_result_count = False
+    paginator = BoundedPaginator
     ordering = ("-id",)
     list_per_page = 50
 
@@ -43,6 +45,7 @@ class CourseAdmin(admin.ModelAdmin):
     search_help_text = "Exact course key, organisation or title."
     readonly_fields = ("reported_at", "created", "modified")
     show_full_result_count = False
+    paginator = BoundedPaginator
 
 
 class CoursePartAdmin(LargeTableAdmin):
@@ -165,8 +168,5 @@ class CourseFlagAdmin(FlagAdmin):
 
 
 @admin.register(SelfPacedConfiguration)
-class SelfPacedConfigurationAdmin(ConfigurationModelAdmin):
-    """Whether courses may become self-paced. The newest row counts, older ones stay as history."""
-
-    list_display = ("id", "enabled", "change_date", "changed_by")
-    list_select_related = ("changed_by",)
+class SelfPacedConfigurationAdmin(HistoryAdmin):
+    """Whether courses may become self-paced."""

@@ -52,7 +52,7 @@ SHARED_CONDITIONS = (
     Condition("active_user", Q(enrollment__user__is_active=True), "The account is active"),
     Condition(
         "usable_password",
-        ~Q(enrollment__user__password__startswith="!"),  # noqa: S106  (Django's mark of an unusable password)
+        ~Q(enrollment__user__password__startswith="!"),
         "The account has a usable password",
     ),
     Condition("self_paced", Q(enrollment__course__self_paced=True), "The course is self-paced"),
