@@ -168,7 +168,7 @@ class Server:
 class _Dialogue(SMTP):
     """One connection."""
 
-    open: set[_Dialogue] = set()  # noqa: RUF012
+    open: set[_Dialogue] = set()
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self.server_of_tests = server
