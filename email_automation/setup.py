@@ -19,6 +19,7 @@ from .pipeline.message import Beat
 
 QUEUE_ENTRY = "email_automation: process the queue"
 CLEANUP_ENTRY = "email_automation: clean up the log"
+BATCH = 1000
 
 
 def create_beat_entries() -> int:
@@ -74,7 +75,7 @@ def create_preferences() -> int:
         .values_list("pk", flat=True)
     )
     created, last = 0, 0
-    while batch := list(missing.filter(pk__gt=last)[:1000]):
+    while batch := list(missing.filter(pk__gt=last)[:BATCH]):
         rows = [EmailPreference(user_id=user_id) for user_id in batch]
         created += len(insert_if_absent(EmailPreference, rows, unique_field="user"))
         last = batch[-1]
