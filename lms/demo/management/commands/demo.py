@@ -33,6 +33,7 @@ STAY_HERE = {
     "ACE_CHANNEL_DEFAULT_EMAIL": "django_mail",
     "ACE_CHANNEL_TRANSACTIONAL_EMAIL": "django_mail",
     "ACE_ENABLED_POLICIES": ["bulk_email_optout"],
+    "ALERT_SINKS": [],
     "CELERY_BROKER_URL": "",
     "EMAIL_RATE_PER_SECOND": None,
     "EMAIL_LOG_CONTENT_DAYS": 30,
