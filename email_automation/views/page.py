@@ -40,7 +40,11 @@ def answer(
         body = render_to_string(f"email_automation/pages/{template}", values, request=request if csrf else None)
         response = HttpResponse(body, status=status, headers={"Content-Language": translation.get_language() or ""})
     patch_vary_headers(response, ["Accept-Language"])
-    return guarded(response)
+    guarded(response)
+    if csrf:
+        # With no referrer at all a browser posts from "Origin: null", which the CSRF check refuses.
+        response["Referrer-Policy"] = "same-origin"
+    return response
 
 
 def guarded(response: HttpResponse, *, content_security: str = CONTENT_SECURITY) -> HttpResponse:
