@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date, timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.sites.models import Site
@@ -81,7 +82,7 @@ def test_sends_nothing_for_a_site_without_configuration(three: Any) -> None:
 def test_case_075_stops_what_is_queued_when_hand_off_goes_off(site: Site, c: Course) -> None:
     for _ in range(5):
         started(c, "07-29")
-    with override_settings(CELERY_BROKER_URL="memory://"):
+    with override_settings(CELERY_BROKER_URL="memory://"), mock.patch.object(dispatch, "current_app"):
         queued = dispatch.run_daily(message.get(DAY3), site.pk, day=date(2017, 8, 1))
     assert (queued.sent, queued.retry) == (0, 5)
     configure(site, deliver_recurring_nudge=False)
