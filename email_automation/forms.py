@@ -21,7 +21,8 @@ def _choices() -> list[tuple[str, str]]:
     return [(kind.label(), f"{kind.title} ({kind.label()})") for kind in messages.all_messages()]
 
 
-def _default_site() -> int:
+def default_site() -> int:
+    """Return the id of the platform's own site."""
     return int(getattr(settings, "SITE_ID", 1))
 
 
@@ -39,7 +40,7 @@ class ExplainForm(forms.Form):
         widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
     )
     site = forms.ModelChoiceField(
-        label=_("Site"), queryset=Site.objects.order_by("domain"), required=False, initial=_default_site
+        label=_("Site"), queryset=Site.objects.order_by("domain"), empty_label=None, initial=default_site
     )
 
     def clean_message(self) -> type[MessageType]:
@@ -52,13 +53,6 @@ class ExplainForm(forms.Form):
             return existing_user(self.cleaned_data["user"].strip())
         except argparse.ArgumentTypeError as error:
             raise forms.ValidationError(_("Nobody has this user name, number or address.")) from error
-
-    def clean_site(self) -> Site:
-        """Return the site, by default the platform's own."""
-        site = self.cleaned_data["site"] or Site.objects.filter(pk=_default_site()).first()
-        if site is None:
-            raise forms.ValidationError(_("Choose a site."))
-        return site
 
 
 class EmailPreferenceForm(forms.ModelForm):

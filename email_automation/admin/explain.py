@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from ..explanation import explain
-from ..forms import ExplainForm
+from ..forms import ExplainForm, default_site
 
 PERMISSIONS = ("email_automation.explain_email", "email_automation.view_emaillog")
 
@@ -20,9 +20,16 @@ def may_explain(request: HttpRequest) -> None:
         raise PermissionDenied
 
 
+def _with_default_site(asked: QueryDict) -> QueryDict:
+    filled = asked.copy()
+    if not filled.get("site"):
+        filled["site"] = str(default_site())
+    return filled
+
+
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Return the form as it was filled in and, once it is complete, the answer."""
-    form = ExplainForm(request.GET or None)
+    form = ExplainForm(_with_default_site(request.GET)) if request.GET else ExplainForm()
     context: dict[str, Any] = {
         "title": _("Why did somebody get a mail, or not?"),
         "form": form,

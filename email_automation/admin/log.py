@@ -83,8 +83,8 @@ def _as_day(text: str) -> date | None:
 class EmailLogAdmin(ReadOnlyAdmin):
     """The log. Its rows are read here and written by the engine alone."""
 
-    list_display = ("id", "status", "reason", "message", "person", "to_address", "day", "run", "created_at")
-    list_display_links = ("id", "status")
+    list_display = ("id", "outcome", "message", "person", "to_address", "day", "run", "created_at")
+    list_display_links = ("id", "outcome")
     list_filter = (StatusFilter, MessageFilter, DayFilter)
     list_select_related = ("recipient", "run")
     search_fields = ("to_address",)
@@ -140,6 +140,11 @@ class EmailLogAdmin(ReadOnlyAdmin):
         context = {**self.admin_site.each_context(request), "opts": self.opts, **page_context(request)}
         return TemplateResponse(request, "admin/email_automation/emaillog/explain.html", context)
 
+    @admin.display(description=_("status"))
+    def outcome(self, row: EmailLog) -> str:
+        """Return the status and, where there is one, its reason."""
+        return f"{row.status} ({row.reason})" if row.reason else row.status
+
     @admin.display(description=_("message"))
     def message(self, row: EmailLog) -> str:
         """Return what people call the message."""
@@ -164,8 +169,8 @@ class EmailLogAdmin(ReadOnlyAdmin):
         if row.content is None:
             return str(_("The content is not kept."))
         return format_html(
-            '<iframe sandbox title="{}" src="{}" style="width:100%;height:32rem;border:1px solid #767676;'
-            'background:#fff"></iframe>',
+            '<iframe sandbox title="{}" src="{}" style="width:45rem;max-width:100%;height:32rem;'
+            'border:1px solid #767676;background:#fff"></iframe>',
             _("The mail"),
             reverse("email_automation:outbox-html", args=[row.pk]),
         )
@@ -174,7 +179,11 @@ class EmailLogAdmin(ReadOnlyAdmin):
     def text(self, row: EmailLog) -> str:
         """Return the plain text part."""
         content = row.stored_content()
-        return format_html('<pre style="white-space:pre-wrap">{}</pre>', content["text"]) if content else "-"
+        return (
+            format_html('<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{}</pre>', content["text"])
+            if content
+            else "-"
+        )
 
     @admin.display(description=_("headers"))
     def headers(self, row: EmailLog) -> str:
@@ -182,4 +191,6 @@ class EmailLogAdmin(ReadOnlyAdmin):
         content = row.stored_content()
         if content is None:
             return "-"
-        return format_html_join("", "<div><strong>{}:</strong> {}</div>", content["headers"].items())
+        return format_html_join(
+            "", '<div style="overflow-wrap:anywhere"><strong>{}:</strong> {}</div>', content["headers"].items()
+        )

@@ -162,6 +162,19 @@ def test_a_mail_in_the_outbox_runs_and_fetches_nothing(open_page: OpenPage, sent
     assert body.locator("#ran").count() == 0
 
 
+@pytest.mark.parametrize("path", ["/email/outbox/{}/", "/admin/email_automation/emaillog/{}/change/"])
+def test_staff_see_the_mail_in_its_frame(
+    open_page: OpenPage, sent: EmailLog, settings: Any, client: Any, path: str
+) -> None:
+    settings.DEBUG = False
+    client.force_login(factories.UserFactory(admin=True))
+    page = open_page(path.format(sent.pk), cookies=client.cookies)
+    assert page.frame_locator("iframe").locator("#hello").inner_text() == "Dear Ada"
+    box = page.locator("iframe").bounding_box()
+    assert box
+    assert box["width"] > 500
+
+
 class TestLook:
     @pytest.mark.parametrize("width", [320, 1280])
     @pytest.mark.parametrize("language", ["en", "es", "fr"])
