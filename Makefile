@@ -14,8 +14,11 @@ help:  ## this list
 
 install: $(VENV)/.dev  ## everything for working on the project, into venv/
 
+# A database of its own, and the laptop's settings whatever the shell says: the demo needs nothing and touches nothing.
+demo: export DATABASE_URL := sqlite:///demo.sqlite3
+demo: export DJANGO_SETTINGS_MODULE := lms.envs.devstack
+demo: export CELERY_BROKER_URL :=
 demo: $(VENV)/.run  ## a small site on SQLite with mail to look at (DEMO_SERVE=0: print and end)
-	$(BIN)/python manage.py migrate -v 0
 	$(BIN)/python manage.py demo
 
 test: $(VENV)/.dev  ## all tests, on every database and service that can be reached
@@ -38,7 +41,7 @@ messages: $(VENV)/.dev  ## compile the translations (.po to .mo)
 
 clean:  ## remove venv/, caches and the SQLite database
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	rm -rf db.sqlite3 db.sqlite3-wal db.sqlite3-shm ace_messages staticfiles
+	rm -rf db.sqlite3* demo.sqlite3* ace_messages staticfiles
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -13,7 +13,7 @@ APPS = ("courses", "email_automation", "schedules")
 MAX_LINES = 400
 # Spelled so that this file does not contain what it looks for.
 MACHINE_PATH = re.compile(r"(^|[^\w.])/(w[o]rk|f[a]rm)/|\.\./sh[a]red")
-NOT_OURS = {".git", "venv", "build", "dist", "node_modules", "ace_messages", "staticfiles"}
+NOT_OURS = {".git", ".hypothesis", "venv", "build", "dist", "node_modules", "ace_messages", "staticfiles"}
 DATED = {"timezone", "datetime", "date"}
 CLOCKS = {"now", "today", "utcnow"}
 WRITES = {

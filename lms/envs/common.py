@@ -203,6 +203,10 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 EVENT_BUS_REDIS_CONNECTION_URL = env("EVENT_BUS_REDIS_CONNECTION_URL", default=None)
 EVENT_BUS_TOPIC_PREFIX = env("EVENT_BUS_TOPIC_PREFIX", default=None)
 
+# --- Telemetry: none of the vendors' agents that edx-ace would otherwise look for and warn about ---
+
+OPENEDX_TELEMETRY: list[str] = []
+
 # --- Log: ids and names of things, one line per record ---
 
 LOGGING: dict[str, Any] = {

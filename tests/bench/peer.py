@@ -46,7 +46,8 @@ def send_all() -> None:
     run = Run.starting(kind.label(), settings.SITE_ID, day=DAY)
     resolver, brand = kind.resolver(), sites.brand(Site.objects.get(pk=settings.SITE_ID))
     targets = [row.target_id for page in resolver.audience(run) for row in page]
-    with app.connection_for_write() as connection:
+    # By its address: the environment names the broker of the other design.
+    with app.connection_for_write(PEER_BROKER) as connection:
         producer = connection.Producer(auto_declare=False)
         for batch in slices(targets, 500):
             drafts = resolver.drafts(run, batch)
