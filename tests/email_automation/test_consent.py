@@ -256,6 +256,15 @@ def test_setting_what_holds_already_writes_nothing(ann: Any) -> None:
     assert not EmailPreference.objects.exists()
 
 
+def test_two_first_changes_at_once_both_count(ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    consent.opt_out(ann.pk, "goal", source="one-click")
+    # As it was for a request that looked just before the other one had written the row.
+    monkeypatch.setattr(consent, "_locked", lambda user_id: None)
+    consent.opt_out(ann.pk, "reminder", source="preference page")
+    preference = EmailPreference.of(ann.pk)
+    assert (preference.goal_emails, preference.reminder_emails) == (False, False)
+
+
 def test_an_unknown_switch_is_refused_by_name(ann: Any) -> None:
     with pytest.raises(ValueError, match="weekly_emails"):
         consent.set_preferences(ann.pk, {"weekly_emails": False, "goal_emails": False}, source="x")
