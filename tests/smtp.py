@@ -65,10 +65,10 @@ class Received:
         return parsed
 
     def part(self, kind: str) -> str:
-        """Return the text of the plain or html part."""
+        """Return the text of the plain or html part, with line feeds."""
         body = self.message.get_body((kind,))
         assert body is not None
-        return str(body.get_content())
+        return str(body.get_content()).replace("\r\n", "\n")
 
 
 @dataclass

@@ -27,6 +27,8 @@ from .translation import SERVICE_CLOSING, answer, failure_to_open, failure_to_se
 DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
 # Same settings, same wire; it also knows how far the dialogue had come when the connection broke.
 OUR_SMTP = "email_automation.channels.smtp.EmailBackend"
+# RFC 5322, 2.1.1.
+LONGEST_LINE = 998
 # A server that never answers must not hold a worker for ever, whatever the settings leave out.
 TIMEOUT = 30
 
@@ -61,7 +63,7 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
 
     def build(self, message: Message, rendered_message: RenderedEmail) -> EmailMultiAlternatives:
         """Return the mail as Django would send it."""
-        mail = EmailMultiAlternatives(
+        mail = _Mail(
             subject=headers.clean(rendered_message.subject),
             body=rendered_message.body,
             from_email=headers.sender(
@@ -121,6 +123,15 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
         # Without this every slice of a run would wait for the same time-out again.
         if timed_out(error):
             self._kept.silent, self._kept.silent_until = _made_for(), time.monotonic() + seconds
+
+
+class _Mail(EmailMultiAlternatives):
+    def message(self, *args: Any, **kwargs: Any) -> Any:
+        message = super().message(*args, **kwargs)
+        # Folded at 78, a long Message-ID or link would begin on the line after its header's name, which some
+        # receivers do not read.
+        message.policy = message.policy.clone(max_line_length=LONGEST_LINE)
+        return message
 
 
 def _send(backend: BaseEmailBackend, mail: EmailMultiAlternatives) -> str:
