@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,8 +12,16 @@ from django.utils import translation
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("email_automation", "schedules")
 PARTS = ("from_name.txt", "subject.txt", "head.html", "body.html", "body.txt")
+DAY3 = "schedules/recurringnudge_day3"
+DAY10 = "schedules/recurringnudge_day10"
+REMINDER = "schedules/upgradereminder"
+UPDATE = "schedules/courseupdate"
+MESSAGES = (DAY3, DAY10, REMINDER, UPDATE)
+LANGUAGES = ("en", "es", "fr")
 STYLE = "email_automation/edx_ace/base/style.html"
 DEADLINES = {"en": "August 8, 2017", "es": "8 de agosto de 2017", "fr": "8 août 2017"}
+PICTURE = "https://example.com/static/schedules/certificate.png"
+HIGHLIGHTS = ("Read a tide table", "<b>Go & see</b>", 'A "quiz", á la carte')
 
 NO_BRAND: dict[str, Any] = {
     "name": "",
@@ -93,6 +102,38 @@ def context(
         made["upsell_link"] = "https://pay.example.com/basket?sku=ABC1&utm_source=schedules"
         made["user_schedule_upgrade_deadline_time"] = DEADLINES[language]
     return made | values
+
+
+def reminder(
+    *, courses: int = 1, days_left: int = 2, cert_image: str = PICTURE, upsell: bool = True, **values: Any
+) -> dict[str, Any]:
+    """The context of an upgrade reminder: the link and the date are there whatever `show_upsell` says."""
+    made = context(courses=courses, upsell=True, **values)
+    titles = [made["course_name"], *(f"Course <{number}> & more" for number in range(1, courses))]
+    links = [
+        {"name": title, "url": f"https://example.com/courses/{number}/?utm_source=schedules&utm_medium=email"}
+        for number, title in enumerate(titles)
+    ]
+    return made | {
+        "show_upsell": upsell,
+        "cta_url": made["upsell_link"] if courses == 1 else made["dashboard_url"],
+        "first_course_name": made["course_name"],
+        "course_links": links if 2 <= courses <= 9 else [],
+        "days_left": days_left,
+        "cert_image": cert_image,
+    }
+
+
+def update(*, week: int = 3, highlights: Sequence[str] = HIGHLIGHTS, **values: Any) -> dict[str, Any]:
+    """The context of a course update."""
+    made = context(**values)
+    return made | {"cta_url": made["course_url"], "week_num": week, "week_highlights": list(highlights)}
+
+
+def context_of(message: str, **values: Any) -> dict[str, Any]:
+    """The context that the engine gives to a message."""
+    makers: dict[str, Callable[..., dict[str, Any]]] = {REMINDER: reminder, UPDATE: update}
+    return makers.get(message, context)(**values)
 
 
 def parts(message: str, values: dict[str, Any]) -> dict[str, str]:
