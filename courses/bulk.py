@@ -98,9 +98,9 @@ def _insert_arrays(
             values.append(column)
     keys = ", ".join(quote(_column(model, attname)) for attname in attnames)
     statement = (
-        f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)}) "
+        f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) "
         f"SELECT {', '.join(expressions)} ON CONFLICT ({keys}) DO NOTHING "
-        f"RETURNING {keys}, {quote(model._meta.pk.column)}"
+        f"RETURNING {keys}, {quote(str(model._meta.pk.column))}"
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

@@ -12,6 +12,10 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CELERY_BROKER_URL": "",
     "EMAIL_LOG_CONTENT_DAYS": 30,
     "EMAIL_LOG_DAYS": 90,
+    # Requests a minute with one valid link, and with invalid ones from one address. Valid links never count by address:
+    # a provider posts for many people from one.
+    "EMAIL_PAGES_PER_ADDRESS": 60,
+    "EMAIL_PAGES_PER_TOKEN": 20,
     "EMAIL_RATE_PER_SECOND": None,
     "UNSUBSCRIBE_MAILTO": "",
 }

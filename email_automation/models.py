@@ -159,7 +159,7 @@ class EmailPreference(models.Model):
     suppression_reason = models.CharField(max_length=100, blank=True)
     token_epochs = models.JSONField(default=dict, blank=True, editable=False)
 
-    history = HistoricalRecords(history_change_reason_field=models.CharField(max_length=100, null=True))  # noqa: DJ001
+    history = HistoricalRecords(history_change_reason_field=models.CharField(max_length=100, null=True))
 
     class Meta:
         verbose_name = _("e-mail preference")
@@ -217,7 +217,7 @@ class EmailPreference(models.Model):
     @classmethod
     def of(cls, user_id: int) -> Self:
         """Return the person's preferences, or the defaults as an unsaved row."""
-        return cls._default_manager.filter(user_id=user_id).first() or cls(user_id=user_id)
+        return cls.objects.filter(user_id=user_id).first() or cls(user_id=user_id)
 
 
 class CourseOptOut(models.Model):

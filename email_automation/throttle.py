@@ -7,18 +7,11 @@ import logging
 import time
 from typing import Final
 
-from django.conf import settings
 from django.core.cache import cache
 
+from .conf import setting
+
 WINDOW: Final = 60
-#: Requests a minute, by the name of the Django setting that overrides them; None or 0 means no limit.
-LIMITS: Final = {
-    # What one valid link may do; people and their providers need one or two.
-    "EMAIL_PAGES_PER_TOKEN": 20,
-    # What one client address may try that is no valid link. Valid links never count here: a provider posts for many
-    # people from one address.
-    "EMAIL_PAGES_PER_ADDRESS": 60,
-}
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +19,10 @@ log = logging.getLogger(__name__)
 def wait(limit_name: str, subject: str) -> int:
     """Count one request of `subject` and return 0, or in how many seconds it may come again.
 
-    `limit_name` is a key of LIMITS. Without a working cache nobody is turned away.
+    `limit_name` is the setting that holds the requests a minute; 0 or None means no limit. Without a working cache
+    nobody is turned away.
     """
-    limit = getattr(settings, limit_name, LIMITS[limit_name])
+    limit = setting(limit_name)
     if not limit:
         return 0
     now = int(time.time())

@@ -59,8 +59,10 @@ class Command(BaseCommand):
         """Return a parser that reports a bad argument without the usage text."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
 
+        from_command_line = bool(getattr(self, "_called_from_command_line", False))
+
         def error(message: str) -> NoReturn:
-            if self._called_from_command_line:
+            if from_command_line:
                 self.stderr.write(f"{subcommand}: {message}")
                 sys.exit(BAD_ARGUMENT)
             raise BadArgument(f"{subcommand}: {message}")

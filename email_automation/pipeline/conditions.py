@@ -38,7 +38,9 @@ def every(conditions: Iterable[Condition], run: Run) -> Q:
 
 def annotated(rows: QuerySet[Any], conditions: Sequence[Condition], run: Run) -> QuerySet[Any]:
     """Return the rows with a boolean `holds_<name>` for each condition."""
-    return rows.annotate(**{f"holds_{condition.name}": _truth(condition.for_run(run)) for condition in conditions})
+    truths = {f"holds_{condition.name}": _truth(condition.for_run(run)) for condition in conditions}
+    found: QuerySet[Any] = rows.annotate(**truths)
+    return found
 
 
 def _truth(q: Q) -> Case | Value:

@@ -35,7 +35,8 @@ class Command(BaseCommand):
         found = explain(options["message"], options["user"].pk, site.pk, day=options["date"])
         write = self.stdout.write
         write(
-            f"{found.message.label()} for user {options['user'].pk}, site {site.domain}, {found.run.now:%Y-%m-%d %H:%M}Z"
+            f"{found.message.label()} for user {options['user'].pk}, site {site.domain}, "
+            f"{found.run.now:%Y-%m-%d %H:%M}Z"
         )
         for finding in found.findings:
             write(f"\n{finding.subject}")
