@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,8 +18,9 @@ from .message import MessageType
 from .outcome import Tally
 from .run import Run
 
-#: Key in MessageRun.details: when somebody was told of a fault in this run.
+# The engine's keys in MessageRun.details: when somebody was told of a fault, and who was left out while planning.
 ALERTED_AT = "alerted_at"
+LEFT_OUT = "left_out"
 
 
 def open_run(message: type[MessageType], run: Run) -> MessageRun:
@@ -37,10 +39,12 @@ def break_off(record: MessageRun) -> None:
 
 
 def end_planning(record: MessageRun, *, audience: int, skipped: Tally) -> None:
-    """Say that everybody due has a row."""
-    MessageRun.objects.filter(pk=record.pk).update(
-        audience=audience, skipped=skipped.reasons, status=MessageRun.PLANNED
-    )
+    """Say that everybody due has a row, how many people that were, and who was left out and why."""
+    with transaction.atomic():
+        stored = locked(MessageRun.objects.filter(pk=record.pk)).get()
+        stored.audience, stored.skipped, stored.status = audience, skipped.reasons, MessageRun.PLANNED
+        stored.details[LEFT_OUT] = skipped.reasons
+        stored.save(update_fields=["audience", "skipped", "status", "details"])
 
 
 def close_finished(*records: MessageRun) -> int:
@@ -62,22 +66,54 @@ def close_finished(*records: MessageRun) -> int:
     return closed
 
 
+def recount() -> int:
+    """Bring the figures of closed runs up to date whose retries have ended meanwhile; returns how many changed."""
+    changed = 0
+    for record in MessageRun.objects.filter(status=MessageRun.DONE, retry__gt=0):
+        counted = _counted(record)
+        if counted["retry"] != record.retry:
+            changed += MessageRun.objects.filter(pk=record.pk, status=MessageRun.DONE).update(**counted)
+    return changed
+
+
 def _counted(record: MessageRun) -> dict[str, Any]:
+    """Return the figures of a run; its audience is the sum of the others."""
     counts = {"sent": 0, "stopped": 0, "failed": 0, "retry": 0}
-    skipped = Tally({f"{words.SKIPPED}:{reason}": number for reason, number in record.skipped.items()})
+    skipped = Counter[str](record.details.get(LEFT_OUT, {}))
     rows = EmailLog.objects.filter(run=record).order_by().values_list("status", "reason").annotate(number=Count("pk"))
-    for status, reason, number in rows:
+    found = Counter({(status, reason): number for status, reason, number in rows})
+    for (status, reason), number in (found - _claimed_again(record)).items():
         if status in words.HANDED_OFF:
             counts["sent"] += number
         elif status == words.SKIPPED and reason == words.STOPPED:
             counts["stopped"] += number
         elif status == words.SKIPPED:
-            skipped[f"{words.SKIPPED}:{words.group(reason)}"] += number
+            skipped[words.group(reason)] += number
         elif status in (words.FAILED, words.UNKNOWN):
             counts["failed"] += number
         else:
             counts["retry"] += number
-    return {**counts, "skipped": skipped.reasons}
+    accounted = sum(counts.values()) + skipped.total()
+    if record.audience > accounted:
+        # Their keys were used up elsewhere: by another site's run, or an earlier one of another day.
+        skipped[words.ALREADY_SENT] += record.audience - accounted
+    return {**counts, "skipped": dict(skipped), "audience": max(record.audience, accounted)}
+
+
+def _claimed_again(record: MessageRun) -> Counter[tuple[str, str]]:
+    """Count the skipped rows in whose place the run has claimed another: it was run again, and they were due again."""
+    rows = EmailLog.objects.filter(run=record).order_by("pk")
+    again: Counter[tuple[str, str]] = Counter()
+    reasons: dict[str, str] = {}
+    for occasion, reason in rows.filter(status=words.SKIPPED).values_list("occasion", "reason"):
+        if occasion in reasons:
+            again[words.SKIPPED, reasons[occasion]] += 1
+        reasons[occasion] = reason
+    if reasons:
+        for occasion in rows.exclude(status=words.SKIPPED).values_list("occasion", flat=True):
+            if occasion in reasons:
+                again[words.SKIPPED, reasons.pop(occasion)] += 1
+    return again
 
 
 def first_fault(run_id: int) -> MessageRun | None:

@@ -39,6 +39,7 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
             if progress is not None:
                 progress(len(log_ids))
         runs.close_finished()
+        runs.recount()
     except Exception as error:
         log.error("the sweep broke off: %s", trace(error))
         tally[OURS] += 1

@@ -115,6 +115,45 @@ def test_the_figures_of_a_closed_run_add_up() -> None:
     assert record.finished_at is not None
 
 
+def test_the_figures_follow_the_retries_of_a_closed_run() -> None:
+    record = planned([words.SENT, words.PENDING, words.PENDING], skipped={"inactive_user": 1})
+    runs.close_finished()
+    assert refreshed(record).retry == 2
+    assert runs.recount() == 0
+    first, second = EmailLog.objects.filter(status=words.PENDING)
+    EmailLog.objects.filter(pk=first.pk).update(status=words.SENT)
+    EmailLog.objects.filter(pk=second.pk).update(status=words.SKIPPED, reason=words.EXPIRED)
+    assert [runs.recount(), runs.recount()] == [1, 0]
+    record = refreshed(record)
+    assert (record.sent, record.retry, record.audience) == (2, 0, 4)
+    assert record.skipped == {"inactive_user": 1, "expired": 1}
+
+
+def test_who_was_skipped_and_mailed_when_the_day_was_run_again_counts_once() -> None:
+    record = planned(["skipped:stopped", "skipped:stopped", "skipped:expired"])
+    first, second, _ = EmailLog.objects.order_by("pk")
+    for row, status, reason in (
+        (first, words.SKIPPED, words.STOPPED),
+        (first, words.SENT, ""),
+        (second, words.SENT, ""),
+    ):
+        EmailLog.objects.create(
+            recipient=row.recipient,
+            email_type=KIND.NAME,
+            category="reminder",
+            occasion=row.occasion,
+            run=record,
+            site_id=RUN.site_id,
+            instant=RUN.now,
+            expires_at=RUN.now,
+            status=status,
+            reason=reason,
+        )
+    runs.close_finished()
+    record = refreshed(record)
+    assert (record.audience, record.sent, record.stopped, record.skipped) == (3, 2, 0, {"expired": 1})
+
+
 def test_only_one_of_many_closes_a_run() -> None:
     record = planned([words.SENT])
     assert [runs.close_finished(record), runs.close_finished(record)] == [1, 0]
