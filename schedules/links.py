@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.sites.models import Site
+from django.templatetags.static import static
 
 from courses import sites
 from courses.models import CourseMode
@@ -38,6 +39,10 @@ class CampaignLinks:
         parts = urlsplit(checkout)
         query = "&".join(part for part in (parts.query, urlencode({"sku": verified_mode.sku})) if part)
         return self._tracked(urlunsplit(parts._replace(query=query)))
+
+    def picture(self, name: str) -> str:
+        """Return a static file's absolute address; a picture carries no utm values."""
+        return urljoin(f"{sites.site_url(self._site)}/", static(name))
 
     def _tracked(self, url: str) -> str:
         return tracked(url, source=SOURCE, campaign=self._campaign, term=self._term)

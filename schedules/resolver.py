@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -26,15 +27,20 @@ from .links import CampaignLinks
 from .models import Schedule, ScheduleExperience
 
 
-def in_window(field: str, days: int) -> Condition:
+def in_day(date_field: str, day: date) -> Q:
+    """Return the rule that a date field lies in a UTC day."""
+    first, after = dates.day_window(day)
+    return Q(**{f"{date_field}__gte": first, f"{date_field}__lt": after})
+
+
+def in_window(date_field: str, days: int) -> Condition:
     """Return the rule that a date field lies in the UTC day `days` after (or before) the run day."""
-
-    def q(run: Run) -> Q:
-        first, after = dates.day_window(run.day + timedelta(days=days))
-        return Q(**{f"{field}__gte": first, f"{field}__lt": after})
-
     distance = f"{abs(days)} days {'before' if days < 0 else 'after'} the run day"
-    return Condition("in_window", q, f"{field} lies in the UTC day {distance}")
+    return Condition(
+        "in_window",
+        lambda run: in_day(date_field, run.day + timedelta(days=days)),
+        f"{date_field} lies in the UTC day {distance}",
+    )
 
 
 def experience(wanted: int) -> Condition:
@@ -74,17 +80,29 @@ SHARED_CONDITIONS = (
 )
 
 
-class LearnerResolver(Resolver):
-    """One mail per learner about all courses whose schedule reaches the same point on the same day.
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the mails of one batch need to know of their courses, by course id.
 
-    Subclasses name the date field and how many days after the run day its window lies.
+    `highlights` are the texts of the sections a learner sees and that have any, in the order of the course.
+    """
+
+    verified: Mapping[int, CourseMode]
+    highlights: Mapping[int, Sequence[Sequence[str]]] = field(default_factory=dict)
+
+
+class ScheduleResolver(Resolver):
+    """Mails about schedules: one per target, which is whatever `target_of` says of a schedule.
+
+    Subclasses name the message, the date field that orders the courses of one mail, and the window.
     """
 
     message_name: ClassVar[str]
     date_field: ClassVar[str]
-    days: ClassVar[int]
-    target_path = "enrollment__user_id"
+    window: ClassVar[Condition]
     user_path = "enrollment__user_id"
+    #: The reason of a skip when `shared` finds nothing to say.
+    nothing_to_say: ClassVar[str] = ""
 
     def rows(self) -> QuerySet[Schedule]:
         """Return every schedule, with what `subject_of` and `drafts` read of it."""
@@ -92,69 +110,64 @@ class LearnerResolver(Resolver):
 
     def candidates(self, run: Run) -> QuerySet[Schedule]:
         """Return the schedules in the run's window, which has an index."""
-        return self.rows().filter(in_window(self.date_field, self.days).for_run(run))
-
-    def target_day(self, run: Run) -> date:
-        """Return the day the mail is about."""
-        return run.day + timedelta(days=self.days)
-
-    def occasion(self, run: Run, target_id: int, *values: Any) -> str:
-        """Return `<message>:<learner>:<target day>`; no site, so two sites never mail one learner twice."""
-        return f"{self.message_name}:{target_id}:{self.target_day(run)}"
+        return self.rows().filter(self.window.for_run(run))
 
     def subject_of(self, row: Schedule) -> str:
         """Return the course's key and the row's dates."""
         deadline = f", upgrade by {row.upgrade_deadline:%Y-%m-%d %H:%M}Z" if row.upgrade_deadline else ""
         return f"{row.enrollment.course.key} (schedule {row.pk}, start {row.start_date:%Y-%m-%d %H:%M}Z{deadline})"
 
+    def target_of(self, schedule: Schedule) -> int:
+        """Return the id of the target a schedule belongs to."""
+        raise NotImplementedError
+
     def drafts(self, run: Run, target_ids: Sequence[int]) -> list[Draft]:
-        """Return one draft per learner who still has an eligible course, in a constant number of queries."""
-        schedules = self.eligible(run, target_ids=target_ids)
-        by_learner: dict[int, list[Schedule]] = defaultdict(list)
+        """Return one draft per target that still has an eligible schedule, in a constant number of queries."""
+        schedules = list(self.eligible(run, target_ids=target_ids))
+        by_target: dict[int, list[Schedule]] = defaultdict(list)
         for schedule in schedules:
-            by_learner[schedule.enrollment.user_id].append(schedule)
-        out = course_opt_outs(by_learner)
-        profiles = dict(LearnerProfile.objects.filter(user_id__in=by_learner).values_list("user_id", "language"))
-        course_ids = {row.enrollment.course_id for row in schedules}
-        verified = {
-            mode.course_id: mode for mode in CourseMode.objects.filter(course_id__in=course_ids, slug="verified")
-        }
+            by_target[self.target_of(schedule)].append(schedule)
+        learners = {schedule.enrollment.user_id for schedule in schedules}
+        out = course_opt_outs(learners)
+        profiles = dict(LearnerProfile.objects.filter(user_id__in=learners).values_list("user_id", "language"))
         site = Site.objects.select_related("configuration").get(pk=run.site_id)
         platform_language = getattr(getattr(site, "configuration", None), "language", "")
+        facts = self.facts({schedule.enrollment.course_id for schedule in schedules})
         drafts = []
-        for user_id, rows in by_learner.items():
+        for target_id, rows in by_target.items():
+            user_id = rows[0].enrollment.user_id
             wanted = [row for row in rows if (user_id, row.enrollment.course_id) not in out]
             if not wanted:
-                drafts.append(Draft(target_id=user_id, user_id=user_id, skip=words.OPTED_OUT_COURSE))
+                drafts.append(Draft(target_id=target_id, user_id=user_id, skip=words.OPTED_OUT_COURSE))
                 continue
             # The database's collation must not decide which course comes first.
             wanted.sort(key=lambda row: (getattr(row, self.date_field), row.enrollment.course.key))
             first = wanted[0].enrollment
             language = chosen_language(profiles.get(user_id, ""), first.course.language, platform_language)
             links = CampaignLinks(site, campaign=self.message_name, first_course=first.course.key)
-            shared = self.shared(run, wanted, verified=verified, links=links, language=language)
+            shared = self.shared(run, wanted, facts=facts, links=links, language=language)
             drafts.append(
                 Draft(
-                    target_id=user_id,
+                    target_id=target_id,
                     user_id=user_id,
                     language=language,
-                    shared=shared,
+                    shared=shared or {},
                     course_id=first.course_id,
                     course_keys=tuple(row.enrollment.course.key for row in wanted),
+                    skip="" if shared is not None else self.nothing_to_say,
                 )
             )
         return drafts
 
+    def facts(self, course_ids: Collection[int]) -> Facts:
+        """Return what the mails of a batch need to know of their courses."""
+        modes = CourseMode.objects.filter(course_id__in=course_ids, slug="verified")
+        return Facts(verified={mode.course_id: mode for mode in modes})
+
     def shared(
-        self,
-        run: Run,
-        schedules: Sequence[Schedule],
-        *,
-        verified: dict[int, CourseMode],
-        links: CampaignLinks,
-        language: str,
-    ) -> dict[str, Any]:
-        """Return the values of one mail, made from that learner's schedules only, the first course's first."""
+        self, run: Run, schedules: Sequence[Schedule], *, facts: Facts, links: CampaignLinks, language: str
+    ) -> dict[str, Any] | None:
+        """Return the values of one mail, made from its own schedules only, the first course's first; None: no mail."""
         first = schedules[0]
         course = first.enrollment.course
         course_url, dashboard_url = links.course_home(course.key), links.dashboard()
@@ -167,7 +180,7 @@ class LearnerResolver(Resolver):
             "cta_url": course_url if len(schedules) == 1 else dashboard_url,
             "show_upsell": False,
         }
-        mode = verified.get(course.pk)
+        mode = facts.verified.get(course.pk)
         if first.upgrade_deadline is not None and can_upgrade(first, mode, run.now):
             shared |= {
                 "show_upsell": True,
@@ -175,6 +188,28 @@ class LearnerResolver(Resolver):
                 "user_schedule_upgrade_deadline_time": long_date(first.upgrade_deadline, language),
             }
         return shared
+
+
+class LearnerResolver(ScheduleResolver):
+    """One mail per learner about all courses whose schedule reaches the same point on the same day.
+
+    `days` says how many days after the run day that day lies.
+    """
+
+    days: ClassVar[int]
+    target_path = "enrollment__user_id"
+
+    def target_of(self, schedule: Schedule) -> int:
+        """Return the learner."""
+        return schedule.enrollment.user_id
+
+    def target_day(self, run: Run) -> date:
+        """Return the day the mail is about."""
+        return run.day + timedelta(days=self.days)
+
+    def occasion(self, run: Run, target_id: int, *values: Any) -> str:
+        """Return `<message>:<learner>:<target day>`; no site, so two sites never mail one learner twice."""
+        return f"{self.message_name}:{target_id}:{self.target_day(run)}"
 
 
 def can_upgrade(schedule: Schedule, verified_mode: CourseMode | None, now: datetime) -> bool:

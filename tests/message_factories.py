@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.sites.models import Site
 
 from schedules import dates
-from schedules.models import Schedule, ScheduleConfig
+from schedules.models import Schedule, ScheduleConfig, ScheduleExperience
 from tests import factories
 
 
@@ -34,40 +34,76 @@ class _ScheduleMessage(MessageFactory):
         values = {f"enqueue_{self.switches}": enqueue, f"deliver_{self.switches}": deliver}
         ScheduleConfig.objects.create(site=site, **values)
 
-
-class _Nudge(_ScheduleMessage):
-    switches = "recurring_nudge"
-    days: ClassVar[int]
-
     def __init__(self) -> None:
         self._course: Any = None
 
     def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
-        start = dates.day_start(day + timedelta(days=self.days)) + timedelta(hours=9)
         if self._course is None:
-            self._course = factories.CourseFactory(start=start - timedelta(days=60), end=None, self_paced=True)
+            start = dates.day_start(day - timedelta(days=60))
+            self._course = factories.CourseFactory(start=start, end=None, **self.course)
             factories.CourseModeFactory(course=self._course, slug="verified", expires_at=None)
+            self.fill(self._course)
         people = []
         for _ in range(number):
-            enrollment = factories.EnrollmentFactory(course=self._course, created_at=start)
-            Schedule.objects.update_or_create(
-                enrollment=enrollment,
-                defaults={"start_date": start, "upgrade_deadline": dates.day_start(day) + timedelta(days=21)},
+            enrollment = factories.EnrollmentFactory(course=self._course, created_at=dates.day_start(day))
+            schedule, _ = Schedule.objects.update_or_create(enrollment=enrollment, defaults=self.dates(day))
+            ScheduleExperience.objects.update_or_create(
+                schedule=schedule, defaults={"experience_type": self.experience}
             )
             if language:
                 factories.LearnerProfileFactory(user=enrollment.user, language=language)
             people.append(enrollment.user)
         return people
 
+    course: ClassVar[dict[str, Any]] = {}
+    experience: ClassVar[int] = ScheduleExperience.NUDGES
 
-class NudgeDay3(_Nudge):
+    def fill(self, course: Any) -> None:
+        """Put into the course what the message needs of it."""
+
+    @abstractmethod
+    def dates(self, day: date) -> dict[str, datetime]:
+        """Return start and deadline of a schedule to which the message is due."""
+
+
+class NudgeDay3(_ScheduleMessage):
     label = "schedules.recurringnudge_day3"
+    switches = "recurring_nudge"
     days = -3
 
+    def dates(self, day: date) -> dict[str, datetime]:
+        start = dates.day_start(day + timedelta(days=self.days)) + timedelta(hours=9)
+        return {"start_date": start, "upgrade_deadline": dates.day_start(day) + timedelta(days=21)}
 
-class NudgeDay10(_Nudge):
+
+class NudgeDay10(NudgeDay3):
     label = "schedules.recurringnudge_day10"
     days = -10
 
 
-FACTORIES: dict[str, type[MessageFactory]] = {factory.label: factory for factory in (NudgeDay3, NudgeDay10)}
+class UpgradeReminder(_ScheduleMessage):
+    label = "schedules.upgradereminder"
+    switches = "upgrade_reminder"
+
+    def dates(self, day: date) -> dict[str, datetime]:
+        deadline = dates.day_start(day + timedelta(days=2)) + timedelta(hours=9)
+        return {"start_date": deadline - timedelta(days=21), "upgrade_deadline": deadline}
+
+
+class CourseUpdate(_ScheduleMessage):
+    label = "schedules.courseupdate"
+    switches = "course_update"
+    course: ClassVar[dict[str, Any]] = {"highlights_enabled_for_messaging": True}
+    experience = ScheduleExperience.COURSE_UPDATES
+
+    def fill(self, course: Any) -> None:
+        factories.SectionFactory(course=course, index=0, highlights=["Tides & charts", "A first voyage"])
+
+    def dates(self, day: date) -> dict[str, datetime]:
+        start = dates.day_start(day - timedelta(days=7)) + timedelta(hours=9)
+        return {"start_date": start, "upgrade_deadline": dates.day_start(day) + timedelta(days=21)}
+
+
+FACTORIES: dict[str, type[MessageFactory]] = {
+    factory.label: factory for factory in (NudgeDay3, NudgeDay10, UpgradeReminder, CourseUpdate)
+}

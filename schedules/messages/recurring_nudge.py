@@ -21,7 +21,8 @@ class Day3Resolver(_NudgeResolver):
 
     message_name = "recurringnudge_day3"
     days = -3
-    conditions = (in_window("start_date", days), experience(ScheduleExperience.NUDGES), *SHARED_CONDITIONS)
+    window = in_window("start_date", days)
+    conditions = (window, experience(ScheduleExperience.NUDGES), *SHARED_CONDITIONS)
 
 
 class Day10Resolver(_NudgeResolver):
@@ -29,7 +30,8 @@ class Day10Resolver(_NudgeResolver):
 
     message_name = "recurringnudge_day10"
     days = -10
-    conditions = (in_window("start_date", days), experience(ScheduleExperience.NUDGES), *SHARED_CONDITIONS)
+    window = in_window("start_date", days)
+    conditions = (window, experience(ScheduleExperience.NUDGES), *SHARED_CONDITIONS)
 
 
 class _RecurringNudge(MessageType):
