@@ -20,15 +20,6 @@ from django.db import connection
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 60) -> None:
-    """Wait for a condition, and fail with a sentence when it does not come true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds:.0f} s in vain until {what}")
-        time.sleep(0.02)
-
-
 @dataclass
 class Process:
     """A process that runs in a session of its own, with whatever it starts."""
@@ -51,6 +42,21 @@ class Process:
         """What it has written so far."""
         self.output.seek(0)
         return self.output.read().decode(errors="replace")
+
+
+def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 60, process: Process | None = None) -> None:
+    """Wait for a condition, and fail with a sentence when it does not come true.
+
+    With a `process` it fails as soon as that ends with an error, and shows what the process wrote.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if process is not None and process.popen.poll() not in (None, 0):
+            raise AssertionError(f"the process ended before {what}:\n{process.text}")
+        if time.monotonic() > end:
+            wrote = f"; it wrote:\n{process.text}" if process is not None else ""
+            raise AssertionError(f"waited {seconds:.0f} s in vain until {what}{wrote}")
+        time.sleep(0.02)
 
 
 @dataclass
@@ -103,8 +109,7 @@ class Project:
         """Start a Celery worker and wait until it takes tasks."""
         arguments = ["-m", "celery", "-A", "lms", "worker", "-l", "info", "-c", str(concurrency)]
         process = self.start(*arguments, "--without-gossip", "--without-mingle", "--without-heartbeat")
-        wait_until(lambda: " ready." in process.text or process.popen.poll() is not None, "the worker is ready")
-        assert process.popen.poll() is None, process.text
+        wait_until(lambda: " ready." in process.text, "the worker is ready", process=process)
         return process
 
     def stop(self) -> None:

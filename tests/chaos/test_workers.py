@@ -49,7 +49,7 @@ def killed_in_the_middle_of(number: int, cadence: Project, server: Server) -> No
     worker = cadence.worker(concurrency=PROCESSES)
     planned = figures(cadence.run(*NUDGE))
     assert planned["audience"] == number
-    wait_until(lambda: len(server.received) >= number // 3, "a third is out")
+    wait_until(lambda: len(server.received) >= number // 3, "a third is out", process=worker)
     worker.kill()
     assert len(server.received) < number
     age_leases()
@@ -84,10 +84,10 @@ def test_case_013_killed_workers_cost_no_transactional_mail_and_at_most_one_is_d
 @with_redis
 def test_workers_send_everything_and_the_run_is_closed(broker: redis.Redis, cadence: Project, server: Server) -> None:
     people = learners_due(120, day=DAY)
-    cadence.worker(concurrency=1)
+    worker = cadence.worker(concurrency=1)
     started = time.monotonic()
     cadence.run(*NUDGE)
-    wait_until(lambda: ended() == 120, "everything has ended")
+    wait_until(lambda: ended() == 120, "everything has ended", process=worker)
     assert time.monotonic() - started < 60
     assert server.addresses == sorted(person.email for person in people)
     cadence.run("process_email_queue")
