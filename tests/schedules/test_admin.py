@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from courses.models import Course
+from courses.paginator import BoundedPaginator
 from schedules.models import (
     CourseDynamicUpgradeDeadlineConfiguration,
     DynamicUpgradeDeadlineConfiguration,
@@ -405,8 +406,6 @@ def test_are_closed_to_staff_without_a_right(c: Course) -> None:
 def test_show_no_more_pages_than_the_paginator_counts(
     operator: Client, c: Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from courses.paginator import BoundedPaginator
-
     monkeypatch.setattr(BoundedPaginator, "LIMIT", 60)
     for _ in range(70):
         started(c, "07-29")

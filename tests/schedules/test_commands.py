@@ -14,13 +14,14 @@ from django.core.management.base import CommandError
 from django.test.utils import override_settings
 
 from courses.models import Course
+from email_automation.consent import opt_out
 from email_automation.models import EmailLog, MessageRun
 from email_automation.pipeline import dispatch, message
 from email_automation.pipeline.delivery import deliver
 from schedules.models import Schedule
 from tests import factories
 
-from .scene import DAY3, DAY10, Report, at, command, configure, nudge, started
+from .scene import DAY3, DAY10, Report, at, command, configure, nudge, offered, started
 
 pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
 
@@ -188,8 +189,6 @@ def test_catches_up_nothing_in_a_test(three: Any, clock: Any) -> None:
 
 
 def test_tests_no_learner_who_opted_out(three: Any) -> None:
-    from email_automation.consent import opt_out
-
     opt_out(three[0].enrollment.user_id, "reminder", source="test")
     report = nudge("--override-recipient-email", "developer@example.com")
     assert (report.figures["sent"], report.figures["opted_out"]) == (2, 1)
@@ -282,8 +281,6 @@ def test_does_not_call_a_pause_a_missed_day(site: Site, three: Any, clock: Any) 
 
 
 def test_judges_a_missed_day_by_todays_clock(days: Any, clock: Any) -> None:
-    from .scene import offered
-
     started(offered("C", end=at("08-02 10:00")), "07-29")
     clock.move_to(at("08-02 12:00"))
     assert daily().figures["audience"] == 0

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.sites.models import Site
@@ -19,7 +20,7 @@ from email_automation.links import MESSAGE_UUID
 from email_automation.models import EmailLog
 from schedules.resolver import chosen_language, long_date
 from tests import factories
-from tests.mail.stock import parts
+from tests.mail.stock import FULL_BRAND, parts
 
 from .scene import DAY, DAY3, DAY10, STARTED_FOR, at, drafts, nudge, offered, started
 
@@ -183,8 +184,8 @@ def test_case_058_the_deadline_in_the_mails_language(
 
 @pytest.mark.parametrize(("moment", "expected"), [("08-08 23:59:59.999999", "8 août"), ("08-09", "9 août")])
 def test_the_deadlines_date_in_utc(moment: str, expected: str) -> None:
-    with override_settings(TIME_ZONE="Pacific/Auckland"):
-        assert long_date(at(moment), "fr") == f"{expected} 2017"
+    auckland = at(moment).astimezone(ZoneInfo("Pacific/Auckland"))
+    assert long_date(auckland, "fr") == f"{expected} 2017"
 
 
 @pytest.mark.parametrize(
@@ -297,8 +298,6 @@ def test_case_066_it_without_a_stray_brace(
         "language": "en",
         "direction": "ltr",
     }
-    from tests.mail.stock import FULL_BRAND
-
     for part, rendered in parts(f"schedules/{name}", {**frame, "brand": FULL_BRAND, **values}).items():
         assert rendered.strip(), part
         assert not re.search(r"\{[{%#]|[#%}]\}|%\(", rendered), part

@@ -117,7 +117,9 @@ def test_case_006_in_an_instructor_paced_course_gets_none(days: Any) -> None:
 
 def test_case_007_gets_course_updates_where_there_are_highlights(days: Any) -> None:
     course = offered("C", highlights_enabled_for_messaging=True)
-    factories.SectionFactory(course=course, highlights=["a"])
+    factories.SectionFactory(course=course, highlights=[" ", "a"])
+    factories.SectionFactory(course=course, highlights=[])
+    factories.SectionFactory(course=course, highlights=["b"], visible_to_staff_only=True)
     schedule = of(enroll(course))
     assert schedule is not None
     assert schedule.experience.experience_type == ScheduleExperience.COURSE_UPDATES
@@ -204,6 +206,20 @@ def test_stands_when_the_database_refuses_the_schedule(c: Course) -> None:
     assert ScheduleCreationRecord.objects.get().outcome == "failed"
     # The transaction is usable: this very test runs inside it.
     assert Enrollment.objects.filter(pk=enrollment.pk).exists()
+
+
+def test_stands_when_the_database_refuses_the_experience(c: Course) -> None:
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT") and "schedules_scheduleexperience" in sql:
+            sql, params = "INSERT INTO no_such_table VALUES (1)", None
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        enrollment = enroll(c)
+    # PostgreSQL refuses every further statement of a transaction in which one failed outside of a savepoint.
+    assert Enrollment.objects.filter(pk=enrollment.pk).exists()
+    assert not Schedule.objects.exists()
+    assert ScheduleCreationRecord.objects.get().outcome == "failed"
 
 
 @pytest.mark.parametrize("text", ["a\0b", "lone \ud800 surrogate", "x" * 100_000], ids=["nul", "surrogate", "long"])

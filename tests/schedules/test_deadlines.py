@@ -135,6 +135,11 @@ def test_may_lie_in_the_past_or_before_the_start() -> None:
     )
 
 
+def test_asks_today_whether_the_verified_mode_is_open_and_not_when_the_course_starts() -> None:
+    everywhere(21)
+    assert deadline("08-01", expires="08-03", start=at("08-06")) == at("08-03")
+
+
 def test_ignores_an_expiry_and_an_end_that_are_missing() -> None:
     everywhere(21)
     assert deadline("08-01", expires=None) == at("08-22")
