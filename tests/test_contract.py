@@ -26,6 +26,7 @@ from email_automation.explanation import explain
 from email_automation.models import CourseOptOut, EmailLog, MessageRun
 from email_automation.pipeline import dispatch, message, policy, sweep
 from email_automation.pipeline.delivery import SLICE, check, deliver
+from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 from tests.mail.stock import Undefined
 from tests.message_factories import FACTORIES, MessageFactory
@@ -69,6 +70,11 @@ def strict_templates() -> Any:
 
 def run(kind: type[message.MessageType], site: Site, **options: Any) -> dispatch.Summary:
     return dispatch.run_daily(kind, site.pk, day=options.pop("day", DAY), **options)
+
+
+def drafts_of(kind: type[message.MessageType], site: Site) -> list[Draft]:
+    resolver, started = kind.resolver(), Run.starting(kind.label(), site.pk, day=DAY)
+    return resolver.drafts(started, [row.target_id for page in resolver.audience(started) for row in page])
 
 
 def selects_only(queries: CaptureQueriesContext) -> bool:
@@ -119,12 +125,15 @@ def test_it_sends_exactly_one_mail_to_each_person_who_is_due(
     kind: type[message.MessageType], factory: MessageFactory, site: Site
 ) -> None:
     people = factory.due(7, day=DAY, site=site)
+    drafts = drafts_of(kind, site)
     summary = run(kind, site)
     assert sorted(sent.to[0] for sent in mail.outbox) == sorted(person.email for person in people)
     assert all(len(sent.recipients()) == 1 for sent in mail.outbox)
     assert (summary.audience, summary.sent, summary.ok) == (7, 7, True)
     assert adds_up(summary)
     assert set(EmailLog.objects.values_list("status", flat=True)) == {words.SENT}
+    about = {draft.target_id: draft.course_id for draft in drafts}
+    assert dict(EmailLog.objects.values_list("target_id", "course_id")) == about
 
 
 def test_a_second_run_sends_nothing(kind: type[message.MessageType], factory: MessageFactory, site: Site) -> None:
@@ -280,9 +289,7 @@ def test_drafts_are_plain_values_of_their_own(
     kind: type[message.MessageType], factory: MessageFactory, site: Site
 ) -> None:
     factory.due(3, day=DAY, site=site)
-    resolver, started = kind.resolver(), Run.starting(kind.label(), site.pk, day=DAY)
-    targets = [row.target_id for page in resolver.audience(started) for row in page]
-    drafts = resolver.drafts(started, targets)
+    drafts = drafts_of(kind, site)
     assert len({id(draft.shared) for draft in drafts}) == len({id(draft.personal) for draft in drafts}) == 3
     for draft in drafts:
         assert json.loads(json.dumps(draft.shared)) == draft.shared

@@ -33,6 +33,8 @@ from .writes import Prepared as Prepared
 Beginning = tuple[EmailLog, Prepared, timedelta]
 
 BATCH = 1000
+# `unknown`: the lease ran out while the provider took its time; the truth is welcome even then.
+BEING_SENT = (words.SENDING, words.UNKNOWN)
 
 
 class Step(NamedTuple):
@@ -194,18 +196,17 @@ def _try_step(done: tuple[EmailLog, Outcome] | None, following: Beginning | None
 @retry_on_deadlock
 def _write(done: tuple[EmailLog, Outcome] | None, following: Beginning | None) -> Step:
     now = timezone.now()
-    which, changes = Q(), {}
+    changes = []
     if done:
-        changes[done[0].pk] = writes.ending(*done, now)
-        which |= _being_sent(done[0])
+        changes.append(writes.Change(done[0], BEING_SENT, writes.ending(*done, now)))
     if following:
-        changes[following[0].pk] = writes.beginning(*following, now=now)
-        which |= Q(pk=following[0].pk, status=words.PENDING, claim_token=following[0].claim_token)
-    complete = writes.change_each(which, changes, now) == len(changes)
-    stored = {} if complete else EmailLog.objects.only("status", "claim_token").in_bulk(list(changes))
+        changes.append(writes.Change(following[0], (words.PENDING,), writes.beginning(*following, now=now)))
+    complete = writes.change_each(changes, now) == len(changes)
+    ids = [change.row.pk for change in changes]
+    stored = {} if complete else EmailLog.objects.only("status", "claim_token").in_bulk(ids)
     recorded, begun = None, following is not None
     if done:
-        written = writes.as_written(done[1], changes[done[0].pk])
+        written = writes.as_written(done[1], changes[0].columns)
         row = stored.get(done[0].pk)
         recorded = written if complete or (row is not None and row.status == written.status) else None
     if following and not complete:
@@ -220,17 +221,14 @@ def _finish_and_tell(row: EmailLog, outcome: Outcome) -> Outcome | None:
     now = timezone.now()
     columns = writes.ending(row, outcome, now)
     with transaction.atomic():
-        changed = EmailLog.objects.filter(_being_sent(row)).update(updated_at=now, **columns)
+        changed = EmailLog.objects.filter(pk=row.pk, status__in=BEING_SENT, claim_token=row.claim_token).update(
+            updated_at=now, **columns
+        )
         stored = EmailLog.objects.defer("content").filter(pk=row.pk).first()
         if changed and stored is not None:
             messages.get(row.email_type).on_finish([stored])
     ended_so = stored is not None and stored.status == columns["status"]
     return writes.as_written(outcome, columns) if ended_so else None
-
-
-def _being_sent(row: EmailLog) -> Q:
-    # `unknown`: the lease ran out while the provider took its time; the truth is welcome even then.
-    return Q(pk=row.pk, status__in=(words.SENDING, words.UNKNOWN), claim_token=row.claim_token)
 
 
 def settle(rows: Sequence[EmailLog], outcome: Outcome) -> Tally:

@@ -71,7 +71,7 @@ def prepare(
             return Outcome.skipped(words.REFUSED_CHANNEL)
         channel = get_channel_for_message(ChannelType.EMAIL, letter)
         rendered = presentation.render(channel, letter)
-        prepared = _prepared(channel, letter, rendered)
+        prepared = _prepared(channel, letter, rendered, draft)
     except UnsupportedChannelError as error:
         return Outcome(status=words.PENDING, reason="no_channel", detail=str(error), ours=True)
     except TemplateDoesNotExist as error:
@@ -137,7 +137,7 @@ def _ace_message(
     return letter
 
 
-def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail) -> Prepared:
+def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail, draft: Draft) -> Prepared:
     subject = headers.clean(rendered.subject)
     content = None
     if setting("EMAIL_LOG_CONTENT_DAYS"):
@@ -148,12 +148,14 @@ def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail) -> Pre
                 "text": rendered.body,
                 "headers": {
                     "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
+                    **({"Reply-To": ", ".join(letter.options["reply_to"])} if letter.options["reply_to"] else {}),
                     **letter.headers,
                 },
             }
         )
     return Prepared(
         to_address=letter.recipient.email_address,
+        course_id=draft.course_id,
         channel=channel_name(channel),
         subject=subject,
         message_id=letter.headers["Message-ID"],
