@@ -12,7 +12,8 @@ MESSAGE_UUID = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://cadence.invalid/messa
 
 
 def tracked(url: str, *, source: str, campaign: str, term: str) -> str:
-    """Return `url` with the utm values of a mail added; values that are in its query already stay.
+    """Return `url` with the utm values of a mail added; values that are in its query already stay, empty ones are left
+    out.
 
     utm_content is the message's uuid, which is only known at hand-off: until then `MESSAGE_UUID` stands for it.
     """
@@ -26,7 +27,7 @@ def tracked(url: str, *, source: str, campaign: str, term: str) -> str:
         "utm_content": MESSAGE_UUID,
         "utm_term": term,
     }
-    query += [(name, value) for name, value in wanted.items() if name not in present]
+    query += [(name, value) for name, value in wanted.items() if value and name not in present]
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="")))
 
 

@@ -93,6 +93,10 @@ def _ace_message(
     brand: sites.Brand,
 ) -> Message:
     base = brand["url"]
+    home_url = links.with_message_uuid(
+        links.tracked(brand["home_url"], source=message.owner(), campaign=message.NAME, term=draft.first_course_key),
+        row.message_uuid,
+    )
     if run.is_test:
         stop = manage = consent.test_mail_url(base)
     else:
@@ -107,7 +111,7 @@ def _ace_message(
         "preferences_url": manage,
         **links.with_message_uuid(draft.personal, row.message_uuid),
         "user": dict(person.names),
-        "brand": dict(brand),
+        "brand": {**brand, "home_url": home_url},
         "site_name": brand["name"],
         "site_url": base,
         "language": language,

@@ -44,6 +44,11 @@ class Draft:
     course_keys: tuple[str, ...] = ()
     skip: str = ""
 
+    @property
+    def first_course_key(self) -> str:
+        """The key of the course the mail is about, or '' when it is about none."""
+        return self.course_keys[0] if self.course_keys else ""
+
 
 class Finding(NamedTuple):
     """What `explain` says of one row: which row, and each condition with its answer."""

@@ -382,7 +382,7 @@ def test_links_of_which_only_the_platforms_are_tracked(site: Site, c: Course, us
     links = re.findall(r"https?://\S+", sent.body)
     uuid = str(EmailLog.objects.get().message_uuid)
     tracked = [link for link in links if "utm_" in link]
-    assert len(tracked) == 2
+    assert len(tracked) == 3
     assert all(f"utm_content={uuid}" in link for link in tracked)
     others = " ".join(link for link in links if "utm_" not in link)
     assert "https://social.example.com/f" in others
