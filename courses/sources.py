@@ -1,6 +1,6 @@
 """Where `sync_courses` reads facts from: a host implements `Source`, or writes a file (see `courses.json_source`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
@@ -110,12 +110,18 @@ class BadRow(Fact):
     message: str
 
 
+class SourceRefused(Exception):
+    """Nothing of a source can be taken in; the message names the source, the place in it and what is wrong."""
+
+
 class Source:
     """What a host offers to `sync_courses`: plain iterators, read once each, in this order.
 
     A kind that a source does not tell is left alone. Iterators may yield BadRow for what they cannot read; an
-    exception ends the whole command.
+    exception ends the whole command. With `all_or_nothing` a single bad row keeps out all the others.
     """
+
+    all_or_nothing = False
 
     def courses(self) -> Iterator[CourseRow | BadRow]:
         """Yield the courses."""
@@ -140,6 +146,13 @@ class Source:
     def certificates(self) -> Iterator[CertificateRow | BadRow]:
         """Yield the certificates."""
         return iter(())
+
+    def complete(self, kind: str) -> Iterable[str]:
+        """Name the courses whose modes or sections are all told, so that none told means none left.
+
+        A course with at least one row of the kind need not be named.
+        """
+        return ()
 
 
 def told(row: Fact, *without: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def sync(source: Source, *, report: Report, announce: bool = False) -> Totals:
     """
     totals = Totals()
     for kind in KINDS:
-        seen: dict[str, set[Any]] = {}
+        seen: dict[str, set[Any]] = {key: set() for key in source.complete(kind)} if kind in PARTS else {}
         incomplete = False
         position = 0
         for rows in chunks(getattr(source, kind)(), CHUNK):
