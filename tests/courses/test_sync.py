@@ -96,7 +96,9 @@ def test_loads_everything_and_the_second_time_nothing(write: Any, name: str) -> 
     assert "created=0 changed=0 removed=0 rejected=0" in output
     assert status == 0
     assert a + b + c + d + e + f == []
-    assert [q["sql"] for q in captured if q["sql"].startswith(("INSERT", "UPDATE", "DELETE"))] == []
+    writes = [q["sql"] for q in captured if q["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
+    # PostgreSQL is asked with an INSERT which of the enrolments are new.
+    assert [sql for sql in writes if "DO NOTHING" not in sql] == []
 
 
 def test_repairs_what_differs(write: Any) -> None:
