@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import ForeignKeyRawIdWidget
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from waffle.admin import FlagAdmin
 
 from courses.forms import CourseForm, SiteConfigurationForm
@@ -46,6 +47,14 @@ class CourseAdmin(admin.ModelAdmin):
     readonly_fields = ("reported_at", "created", "modified")
     show_full_result_count = False
     paginator = BoundedPaginator
+
+    def view_on_site(self, course: Course) -> str | None:
+        """Return the address of the course's outline, on which authors write highlights."""
+        try:
+            return reverse("schedules:outline", args=[course.key])
+        except NoReverseMatch:
+            # A host may leave those pages out.
+            return None
 
 
 class CoursePartAdmin(LargeTableAdmin):

@@ -29,4 +29,5 @@ urlpatterns = [
     path("accounts/login/", LoginView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("email/", include("email_automation.urls")),
+    path("courses/", include("schedules.urls")),
 ]
