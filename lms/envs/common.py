@@ -202,6 +202,7 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 # --- Event bus ---
 
+EVENT_BUS_CONSUMER = "edx_event_bus_redis.RedisEventConsumer"
 EVENT_BUS_REDIS_CONNECTION_URL = env("EVENT_BUS_REDIS_CONNECTION_URL", default=None)
 EVENT_BUS_TOPIC_PREFIX = env("EVENT_BUS_TOPIC_PREFIX", default=None)
 
