@@ -6,10 +6,12 @@ what is older than the newest known report changes nothing, so an unenrolment th
 An event about an enrolment names the course by key and title only. A course that is not known yet is recorded as it
 stands, that is instructor-paced, until its catalogue event or `sync_courses` tells more.
 
-A failure is logged with the ids of the event and raised on, so that the bus's consumer knows of it.
+A failure is logged with the ids of the event and raised on, so that the bus's consumer knows of it. What the consumer
+then logs itself would show the event with the learner's name and address, so it is cut down to the same ids.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,6 +42,10 @@ logger = logging.getLogger(__name__)
 # The platform tells a new enrolment as "changed" first and as "created" a moment later. A "changed" about an older
 # enrolment is one that began before we listened: its learner is not welcomed now.
 NEW_ENROLLMENT = timedelta(hours=1)
+
+CONSUMER_LOG = "edx_event_bus_redis.internal.consumer"
+EVENT_IN_LOG = " -- event details: "
+IDS_IN_LOG = (r"event_type='([^']*)'", r" id=(UUID\('[^']*'\))", r"msg_id=(b'[^']*')", r"full_topic='([^']*)'")
 
 Handler = Callable[..., None]
 
@@ -167,3 +173,20 @@ def _aware(instant: Any) -> Any:
     if isinstance(instant, datetime) and instant.tzinfo is None:
         return instant.replace(tzinfo=UTC)
     return instant
+
+
+def without_event_data(record: logging.LogRecord) -> bool:
+    """Leave only type and ids of an event in the bus consumer's complaint about it; other records stay as they are."""
+    message = record.getMessage()
+    if EVENT_IN_LOG in message:
+        error = record.exc_info[1] if record.exc_info else None
+        cause = error.args[0] if error is not None and error.args else error
+        found = (re.search(pattern, message) for pattern in IDS_IN_LOG)
+        ids = " ".join(match.group(1) for match in found if match)
+        record.msg, record.args = "event could not be taken in: %s: %s", (type(cause).__name__, ids)
+        # Messages of exceptions may quote the event; our own receivers have logged theirs already.
+        record.exc_info = record.exc_text = None
+    return True
+
+
+logging.getLogger(CONSUMER_LOG).addFilter(without_event_data)
