@@ -41,8 +41,13 @@ class CampaignLinks:
         return self._tracked(urlunsplit(parts._replace(query=query)))
 
     def picture(self, name: str) -> str:
-        """Return a static file's absolute address; a picture carries no utm values."""
-        return urljoin(f"{sites.site_url(self._site)}/", static(name))
+        """Return a static file's absolute address, without utm values; '' when the storage does not know the file."""
+        try:
+            path = static(name)
+        except ValueError:
+            # A storage with a manifest refuses what collectstatic has not seen; a mail says all without its picture.
+            return ""
+        return urljoin(f"{sites.site_url(self._site)}/", path)
 
     def _tracked(self, url: str) -> str:
         return tracked(url, source=SOURCE, campaign=self._campaign, term=self._term)

@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.cache import caches
 from django.core.signals import setting_changed
 from django.db import connection
+from django.template import engines
+from django.test.utils import override_settings
 from edx_ace.channel import channels
 from edx_ace.policy import policies
+
+from tests.mail.stock import Undefined
 
 # Files whose subject is what a database does; they run on MariaDB too, without a mark of their own.
 ALSO_ON_MARIADB = ("bulk", "ledger", "models", "resolver", "services", "signals", "sites", "switches", "sync")
@@ -50,6 +55,17 @@ def forget_ace(*, setting: str = "ACE_", **kwargs: Any) -> None:
 
 
 setting_changed.connect(forget_ace, dispatch_uid="tests.forget_ace")
+
+
+@pytest.fixture
+def strict_templates() -> Iterator[None]:
+    """Make a variable that the context lacks an error."""
+    strict = [
+        {**entry, "OPTIONS": {**entry["OPTIONS"], "string_if_invalid": Undefined("%s")}} for entry in settings.TEMPLATES
+    ]
+    with override_settings(TEMPLATES=strict):
+        assert engines["django"].engine.string_if_invalid == "%s"
+        yield
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from django.conf import settings
 from django.contrib.sites.models import Site
 from django.core import mail
 from django.db import connection
-from django.template import engines
-from django.test.utils import CaptureQueriesContext, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from courses.models import Course
@@ -28,7 +27,6 @@ from email_automation.pipeline import dispatch, message, policy, sweep
 from email_automation.pipeline.delivery import SLICE, check, deliver
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
-from tests.mail.stock import Undefined
 from tests.message_factories import FACTORIES, MessageFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
@@ -53,19 +51,6 @@ def factory(kind: type[message.MessageType], site: Site) -> MessageFactory:
     made = FACTORIES[kind.label()]()
     made.switch(site, enqueue=True, deliver=True)
     return made
-
-
-@pytest.fixture
-def strict_templates() -> Any:
-    """Make a variable that the context lacks an error."""
-    with override_settings(
-        TEMPLATES=[
-            {**entry, "OPTIONS": {**entry["OPTIONS"], "string_if_invalid": Undefined("%s")}}
-            for entry in settings.TEMPLATES
-        ]
-    ):
-        assert engines["django"].engine.string_if_invalid == "%s"
-        yield
 
 
 def run(kind: type[message.MessageType], site: Site, **options: Any) -> dispatch.Summary:

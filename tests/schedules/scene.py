@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from io import StringIO
 from typing import Any
+from unittest import mock
 
 from django.contrib.sites.models import Site
 from django.core.management import call_command
+from django.test.utils import override_settings
 
 from courses.models import Course, Enrollment
-from email_automation.pipeline import message
+from email_automation import words
+from email_automation.models import EmailLog
+from email_automation.pipeline import delivery, dispatch, letters, message
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 from schedules.models import Schedule, ScheduleConfig, ScheduleExperience
@@ -21,6 +27,7 @@ from tests import factories
 DAY = date(2017, 8, 1)
 NOW = datetime(2017, 8, 1, tzinfo=UTC)
 DAY3, DAY10 = "recurringnudge_day3", "recurringnudge_day10"
+REMINDER, UPDATE = "upgradereminder", "courseupdate"
 STARTED_FOR = {DAY3: "07-29", DAY10: "07-22"}
 SWITCHES = (
     "create_schedules",
@@ -82,6 +89,21 @@ def started(
     return Schedule.objects.select_related("enrollment__user").get(pk=schedule.pk)
 
 
+def crowd(courses: Sequence[Course], number: int, when: str, *, deadline: str, experience: int = 0) -> list[Schedule]:
+    """Schedules of `number` new learners in each of the courses, learner by learner, written in a few statements."""
+    people = factories.UserFactory.create_batch(number)
+    places = Enrollment.objects.bulk_create(
+        Enrollment(user=user, course=course, created_at=at(when)) for user in people for course in courses
+    )
+    schedules = Schedule.objects.bulk_create(
+        Schedule(enrollment=place, start_date=at(when), upgrade_deadline=at(deadline)) for place in places
+    )
+    ScheduleExperience.objects.bulk_create(
+        ScheduleExperience(schedule=schedule, experience_type=experience) for schedule in schedules
+    )
+    return schedules
+
+
 def run_of(name: str, site: Site, *, day: date = DAY, now: datetime | None = None) -> Run:
     """A run as `--date` starts it; with `now`, as the clock does."""
     return Run.starting(message.get(name).label(), site.pk, now=now, day=day)
@@ -135,6 +157,37 @@ def command(*words: str) -> Report:
     return Report(out.getvalue(), err.getvalue(), status)
 
 
-def nudge(*words: str, site: str = "example.com", date: str | None = "2017-08-01") -> Report:
-    """Run `send_recurring_nudge`; without a date it runs the clock's day and what was missed before it."""
-    return command("send_recurring_nudge", site, *(["--date", date] if date else []), *words)
+def send(name: str, *words: str, site: str = "example.com", date: str | None = "2017-08-01") -> Report:
+    """Run a mailing command; without a date it runs the clock's day and what was missed before it."""
+    return command(name, site, *(["--date", date] if date else []), *words)
+
+
+def nudge(*words: str, **options: Any) -> Report:
+    """Run `send_recurring_nudge`, of 08-01 unless `date` says otherwise."""
+    return send("send_recurring_nudge", *words, **options)
+
+
+def remind(*words: str, **options: Any) -> Report:
+    """Run `send_upgrade_reminder`, of 08-01 unless `date` says otherwise."""
+    return send("send_upgrade_reminder", *words, **options)
+
+
+def update(*words: str, **options: Any) -> Report:
+    """Run `send_course_update`, of 08-01 unless `date` says otherwise."""
+    return send("send_course_update", *words, **options)
+
+
+def planned(name: str, site: Site) -> list[int]:
+    """Plan the run of 08-01 beside a broker without workers, and return the ids of the rows that wait."""
+    with override_settings(CELERY_BROKER_URL="memory://"), mock.patch.object(dispatch, "current_app"):
+        dispatch.run_daily(message.get(name), site.pk, day=DAY)
+    waiting = EmailLog.objects.filter(status=words.PENDING, email_type=name)
+    return list(waiting.order_by("pk").values_list("pk", flat=True))
+
+
+@contextmanager
+def killed_after(number: int) -> Iterator[None]:
+    """Break off as a killed process does, when so many mails are out and the next one is not begun."""
+    prepared = mock.Mock(side_effect=[*[mock.DEFAULT] * number, KeyboardInterrupt], wraps=letters.prepare)
+    with mock.patch.object(delivery.letters, "prepare", prepared):
+        yield
