@@ -21,6 +21,7 @@ from courses.sources import BadRow, CourseRow, SectionRow, Source, SourceRefused
 from courses.validators import validate_course_key, validate_highlights
 
 DEFAULT_START = datetime(2030, 1, 1, tzinfo=UTC)
+MAX_HIGHLIGHTS = 10
 
 
 class OlxSource(Source):
@@ -111,6 +112,8 @@ class Settings:
         except ValidationError as error:
             message = " ".join(error.messages).removeprefix("highlights: ")
             raise self._refused("highlights", told, message) from None
+        if len(told.value) > MAX_HIGHLIGHTS:
+            raise self._refused("highlights", told, f"{len(told.value)} texts. Allowed: at most {MAX_HIGHLIGHTS}.")
         return [self._storable("highlights", told, text) for text in told.value]
 
     def _find(self, name: str) -> Told | None:
