@@ -229,6 +229,23 @@ def test_takes_up_what_came_while_it_was_away(platform: Platform, consume: Calla
     assert Enrollment.objects.get().user.username == "ada"
 
 
+def test_takes_again_what_it_was_killed_with(platform: Platform, consume: Callable[..., Process]) -> None:
+    platform.enrollment(COURSE_ENROLLMENT_CREATED)
+    stream = f"{PREFIX}-{TOPIC}"
+    platform.redis.xgroup_create(stream, GROUP, id="0")
+    platform.redis.xreadgroup(GROUP, "cadence-1", {stream: ">"})
+    assert platform.pending() == 2
+    consume()
+    platform.wait_for_the_consumer()
+    assert (Enrollment.objects.count(), Schedule.objects.count()) == (1, 1)
+
+
+def test_ends_when_it_cannot_reach_redis(platform: Platform) -> None:
+    with project(EVENT_BUS_REDIS_CONNECTION_URL="redis://127.0.0.1:9/0") as cadence:
+        extra = json.dumps({"consumer_name": "cadence-1", "check_backlog": True})
+        assert "Error consuming events" in cadence.run("consume_events", "-t", TOPIC, "-g", GROUP, "--extra", extra)
+
+
 def test_repeats_what_came_after_a_message_when_told(platform: Platform, consume: Callable[..., Process]) -> None:
     platform.enrollment(COURSE_ENROLLMENT_CREATED)
     first = consume()
