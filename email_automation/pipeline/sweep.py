@@ -1,4 +1,7 @@
-"""The sweep: `process_email_queue`. It finds every mail that is due and that nobody is sending, and sends it."""
+"""The sweep: `process_email_queue`. It finds every mail that is due and that nobody is sending, and sends it.
+
+What other apps have waiting is done at its end, so that one command, task or beat entry picks everything up.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from django.utils import timezone
 
 from .. import alerts, words
 from ..conf import setting
-from . import ledger, runs
+from . import chores, ledger, runs
 from .delivery import SLICE, deliver
 from .outcome import OURS, Outcome, Tally, trace
 
@@ -22,7 +25,8 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
 
     Decides about mails in doubt first, and skips what has expired. Any number of processes may sweep at once; each
     row goes to one of them. Returns the counts of what became of the rows this process took; an error that ends the
-    sweep is logged and counted as a fault of ours, and the rest is for the next one.
+    sweep is logged and counted as a fault of ours, and the rest is for the next one. The chores of other apps
+    (`chores.also`) follow in any case, whatever the limit.
     """
     tally = Tally()
     errors: list[str] = []
@@ -44,9 +48,21 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
         log.error("the sweep broke off: %s", trace(error))
         tally[OURS] += 1
         errors.append(type(error).__name__)
+    _do_chores(tally, errors)
     if tally[OURS]:
         alerts.announce("process_email_queue", tally, errors=errors)
     return tally
+
+
+def _do_chores(tally: Tally, errors: list[str]) -> None:
+    """Do what other apps have waiting, each app's for itself."""
+    for chore in chores.chores():
+        try:
+            chore()
+        except Exception as error:
+            log.error("the sweep's chore %s.%s broke off: %s", chore.__module__, chore.__qualname__, trace(error))
+            tally[OURS] += 1
+            errors.append(type(error).__name__)
 
 
 def clean_up() -> dict[str, int]:
