@@ -1,4 +1,4 @@
-"""Admin pages of schedules: the switches, the deadline settings, the schedules, and who was left without one."""
+"""Admin pages of schedules: the switches, the deadline settings, the schedules, who has none, and batch jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -24,6 +25,7 @@ from .models import (
     ScheduleConfig,
     ScheduleCreationRecord,
     ScheduleExperience,
+    ScheduleRecompute,
 )
 
 
@@ -172,4 +174,46 @@ class ScheduleCreationRecordAdmin(EnrollmentRowAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say no: only creating and repairing schedules writes these rows."""
+        return False
+
+
+@admin.register(ScheduleRecompute)
+class ScheduleRecomputeAdmin(admin.ModelAdmin):
+    """The batch jobs and how far they are; to be read only."""
+
+    actions = None
+    list_display = ("id", "state", "kind", "scope", "progress", "changed", "reason", "requested_at", "finished_at")
+    list_filter = ("state",)
+    list_per_page = 50
+    ordering = ("-id",)
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ("id",)
+    fields = (
+        "scope", "kind", "state", "progress", "changed", "last_schedule_id", "error", "attempts", "next_attempt_at",
+        "requested_at", "started_at", "finished_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    @admin.display(description=_("progress"))
+    def progress(self, job: ScheduleRecompute) -> str:
+        """Return how many of its schedules have been looked at."""
+        return _("%(done)d of %(total)d") % {"done": job.done, "total": job.total}
+
+    @admin.display(description=_("error"))
+    def reason(self, job: ScheduleRecompute) -> str:
+        """Return how the error begins."""
+        return Truncator(job.error).chars(120)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say no: only events ask for jobs."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no: only who does a job writes its row."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no: a job that has not ended would be lost."""
         return False

@@ -1,11 +1,13 @@
-"""Schedules' own tables: each learner's clock in a course, and the switches that decide who gets one."""
+"""Schedules' own tables: each learner's clock in a course, the switches that decide who gets one, and batch jobs."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.contrib.sites.models import Site
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from courses.models import Enrollment, FreshConfigurationModel
@@ -100,12 +102,24 @@ class ScheduleConfig(FreshConfigurationModel):
         return f"schedule configuration of site {self.site_id}"
 
 
-class DynamicUpgradeDeadlineConfiguration(FreshConfigurationModel):
-    """Upgrade deadlines for every course, so many days after a learner's start."""
+class _DeadlineConfiguration(FreshConfigurationModel):
+    """A setting of upgrade deadlines; saved in one transaction with whatever its handlers write."""
 
     deadline_days = models.PositiveSmallIntegerField(
         default=DEFAULT_DEADLINE_DAYS, validators=[MinValueValidator(1)], help_text=_("Days, at least 1.")
     )
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add the row; Django alone would send post_save after the row has been committed."""
+        with transaction.atomic(using=kwargs.get("using") or router.db_for_write(type(self), instance=self)):
+            super().save(*args, **kwargs)
+
+
+class DynamicUpgradeDeadlineConfiguration(_DeadlineConfiguration):
+    """Upgrade deadlines for every course, so many days after a learner's start."""
 
     class Meta:
         constraints = [
@@ -116,12 +130,9 @@ class DynamicUpgradeDeadlineConfiguration(FreshConfigurationModel):
         return f"{self.deadline_days} days"
 
 
-class _ScopedDeadlineConfiguration(FreshConfigurationModel):
+class _ScopedDeadlineConfiguration(_DeadlineConfiguration):
     """What organisations and courses can say about deadlines: a number of days, or none at all."""
 
-    deadline_days = models.PositiveSmallIntegerField(
-        default=DEFAULT_DEADLINE_DAYS, validators=[MinValueValidator(1)], help_text=_("Days, at least 1.")
-    )
     opt_out = models.BooleanField(default=False, help_text=_("No deadline here, whatever a wider setting says."))
 
     class Meta:
@@ -186,3 +197,38 @@ class ScheduleCreationRecord(models.Model):
 
     def __str__(self) -> str:
         return f"enrolment {self.enrollment_id}: {self.outcome}"
+
+
+class ScheduleRecompute(models.Model):
+    """One batch job that puts the values of existing schedules right, and how far it is."""
+
+    DATES = "dates"
+    EXPERIENCE = "experience"
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STATES = ((WAITING, _("waiting")), (RUNNING, _("running")), (DONE, _("done")), (FAILED, _("failed")))
+
+    scope = models.CharField(max_length=270, help_text=_("all, org:<organisation> or course:<course key>"))
+    kind = models.CharField(max_length=16, help_text=_("dates or experience"))
+    state = models.CharField(max_length=10, choices=STATES, default=WAITING)
+    total = models.PositiveIntegerField(default=0, help_text=_("Schedules in scope when the job began."))
+    done = models.PositiveIntegerField(default=0, help_text=_("Schedules looked at so far."))
+    changed = models.PositiveIntegerField(default=0, help_text=_("Schedules that had other values."))
+    last_schedule_id = models.BigIntegerField(default=0, help_text=_("The job goes on after this schedule."))
+    error = models.TextField(blank=True, help_text=_("What broke the latest try that broke."))
+    attempts = models.PositiveSmallIntegerField(default=0, help_text=_("Tries that broke."))
+    requested_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True, help_text=_("No try before this instant."))
+    claim_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "id"], name="schedule_recompute_state")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.scope}"
