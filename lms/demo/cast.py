@@ -23,6 +23,7 @@ class Twist(StrEnum):
     BAD_ADDRESS = "came with an address that is none"
     HELD_BACK = "belongs to the share of enrolments without a schedule"
     VERIFIED = "is on the verified track already"
+    FIRST_COURSE_VERIFIED = "is on the verified track of the first of the courses"
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,29 @@ SEVERAL_COURSES = (
     Learner("arlo", "Arlo Fine", (("NAV101", 3), ("WTR110", 3)), twist=Twist.ALL_COURSES_OFF),
 )
 
-#: Their day was yesterday, or the day before, when the demo did not exist yet: the run catches up.
+#: Deadlines are 21 days after the enrolment, and in KNT120 7 days: two days are left.
+DUE_A_REMINDER = (
+    Learner("rhys", "Rhys Morgan", (("NAV101", 19),)),
+    Learner("ramon", "Ramón Gallego", (("FOT101", 19),), "es", MADRID),
+    Learner("sofia", "Sofia Lindgren", (("NAV101", 19), ("SGN140", 19), ("KNT120", 5)), "en", NEW_YORK),
+    # One of the two is upgraded already, so the mail is about the other one.
+    Learner("silas", "Silas Wood", (("SGN140", 19), ("NAV101", 19)), twist=Twist.FIRST_COURSE_VERIFIED),
+)
+
+DUE_AN_UPDATE = (
+    Learner("willa", "Willa Stone", (("GRD130", 7),)),
+    Learner("wim", "Wim de Vries", (("GRD130", 14),), "en", NEW_YORK),
+    # Updates are off at this site, and on for this course.
+    Learner("yago", "Yago Soto", (("HUE120", 7),), "es", MADRID),
+    Learner("yara", "Yara Campos", (("HUE120", 14),), "es", MEXICO),
+)
+
+#: Their day was yesterday, or the days before, when the demo did not exist yet: the run catches up.
 CAUGHT_UP = (
     Learner("lara", "Lara Okafor", (("WTR110", 4),), "en", NEW_YORK),
     Learner("leo", "Leo Ferrer", (("FOT101", 12),), "es", MADRID),
+    Learner("rufus", "Rufus Hale", (("NAV101", 20),)),
+    Learner("xenia", "Xenia Pappas", (("GRD130", 10),), "en", KOLKATA),
 )
 
 NOT_DUE = (
@@ -95,6 +115,11 @@ NOT_DUE = (
     Learner("tara", "Tara Quinn", (("LGT210", 3),), "en", NEW_YORK),
     Learner("theo", "Theo Blanc", (("NGT220", 3),)),
     Learner("hugo", "Hugo Lang", (("NAV101", 3),), twist=Twist.HELD_BACK),
+    Learner("viggo", "Viggo Dahl", (("NAV101", 19),), twist=Twist.VERIFIED),
+    Learner("xavi", "Xavi Puig", (("RAD230", 19),), "es", MADRID),
+    # The course has highlights for two weeks.
+    Learner("wendy", "Wendy Cole", (("GRD130", 21),), "en", NEW_YORK),
+    Learner("zoe", "Zoe Arias", (("AST130", 7),), "es", MADRID),
 )
 
 NOT_WANTED = (
@@ -105,4 +130,13 @@ NOT_WANTED = (
     Learner("basia", "Basia Wójcik", (("NAV101", 10),), twist=Twist.BAD_ADDRESS),
 )
 
-LEARNERS = (*DUE_ON_DAY_3, *DUE_ON_DAY_10, *SEVERAL_COURSES, *CAUGHT_UP, *NOT_DUE, *NOT_WANTED)
+LEARNERS = (
+    *DUE_ON_DAY_3,
+    *DUE_ON_DAY_10,
+    *SEVERAL_COURSES,
+    *DUE_A_REMINDER,
+    *DUE_AN_UPDATE,
+    *CAUGHT_UP,
+    *NOT_DUE,
+    *NOT_WANTED,
+)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+#: Sites whose course updates are switched off, but for courses with the flag.
+WITHOUT_UPDATES = ("campus.example.org",)
+
 #: The first site takes over the row of SITE_ID, so that the commands of the documents work in the demo as they stand.
 SITES: tuple[dict[str, Any], ...] = (
     {
@@ -36,7 +39,11 @@ SITES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class DemoCourse:
-    """One course. `starts` and `ends` are days from today; `later` are facts that change after people enrolled."""
+    """One course. `starts` and `ends` are days from today; `later` are facts that change after people enrolled.
+
+    `highlights` are what the author wrote, section by section; `updates_by_flag` puts the course under the flag that
+    lets its updates through where the site has them off.
+    """
 
     org: str
     title: str
@@ -45,27 +52,49 @@ class DemoCourse:
     ends: int | None = None
     verified: bool = False
     deadline_days: int | None = None
-    highlights: tuple[str, ...] = ()
+    highlights: tuple[tuple[str, ...], ...] = ()
+    updates_by_flag: bool = False
     later: str = ""
 
 
 INSTRUCTOR_PACED = "instructor-paced"
 ENDED = "ended"
 NOT_STARTED = "not started"
+OFFER_OVER = "the verified mode expired"
 
 #: Courses by their number, which is the middle part of the key.
 COURSES: dict[str, DemoCourse] = {
     "NAV101": DemoCourse(org="HarbourX", title="Coastal Navigation for Beginners", verified=True),
     "WTR110": DemoCourse(org="HarbourX", title="Reading the Weather"),
     "KNT120": DemoCourse(org="HarbourX", title="Knots, Splices & Rope Work", verified=True, deadline_days=7),
+    "SGN140": DemoCourse(org="HarbourX", title="Signals, Flags & Lights", verified=True),
     "GRD130": DemoCourse(
         org="HarbourX",
         title="A Year in the Garden",
-        highlights=("What to sow while the soil is cold", "Reading a seed packet", "Your first bed, in an afternoon"),
+        verified=True,
+        highlights=(
+            ("What to sow while the soil is cold", "Reading a seed packet", "Your first bed, in an afternoon"),
+            (),
+            ("Compost: what goes on the heap and what does not", "Watering less, and at the right hour"),
+        ),
     ),
     "BLD200": DemoCourse(org="HarbourX", title="Build a Wooden Dinghy", later=INSTRUCTOR_PACED),
     "LGT210": DemoCourse(org="HarbourX", title="Lighthouses of the North", later=ENDED),
     "NGT220": DemoCourse(org="HarbourX", title="Night Sailing", later=NOT_STARTED),
+    "RAD230": DemoCourse(org="HarbourX", title="The Marine Radio", verified=True, later=OFFER_OVER),
     "FOT101": DemoCourse(org="MesetaX", title="Introducción a la fotografía", language="es", verified=True),
     "COC110": DemoCourse(org="MesetaX", title="Cocina de aprovechamiento", language="es"),
+    "HUE120": DemoCourse(
+        org="MesetaX",
+        title="El huerto en casa",
+        language="es",
+        highlights=(("Qué sembrar en una maceta", "Cuánta luz necesita cada planta"), ("El riego sin prisas",)),
+        updates_by_flag=True,
+    ),
+    "AST130": DemoCourse(
+        org="MesetaX",
+        title="Astronomía a simple vista",
+        language="es",
+        highlights=(("Orientarse con la Osa Mayor",), ("Las fases de la Luna",)),
+    ),
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib.sites.models import Site
 
@@ -15,13 +15,15 @@ from email_automation.explanation import Explanation, explain
 from email_automation.models import EmailLog
 from email_automation.pipeline import message as messages
 from email_automation.pipeline.conditions import Condition
+from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 from schedules.models import ScheduleCreationRecord
 
-#: The nudges by name, and what the report calls them.
-NUDGES = {"recurringnudge_day3": "day 3", "recurringnudge_day10": "day 10"}
+#: The messages in the order of the report.
+MESSAGES = ("recurringnudge_day3", "recurringnudge_day10", "upgradereminder", "courseupdate")
 
 IN_WORDS = {
+    "no_highlights": "the course has no highlights for this week",
     words.ALREADY_SENT: "the other site's run has mailed this occasion already",
     words.NO_EMAIL_ADDRESS: "there is no address that mail could go to",
     words.UNSUBSCRIBED: "wants no mail at all",
@@ -53,20 +55,34 @@ class Unsent(NamedTuple):
 
 
 def sent(site: Site, today: date) -> Iterator[Sent]:
-    """Yield the mails of a site, day 3 first, in the order of user names."""
+    """Yield the mails of a site, message by message, and within each those caught up first, then by user names."""
     rows = EmailLog.objects.filter(site=site, status__in=words.HANDED_OFF).select_related("recipient").defer("content")
-    for name, label in NUDGES.items():
+    for name in MESSAGES:
         of_message = rows.filter(email_type=name).order_by("day", "recipient__username")
         contents = _contents(of_message)
         for row in of_message:
-            language, about, offer = contents[row.pk]
+            draft, about = contents[row.pk]
+            label, remark = _in_short(name, draft.shared)
             late = "" if row.day == today else f"was due {row.day}"
-            remark = ", ".join(filter(None, (offer, late)))
-            yield Sent(row.recipient.get_username(), label, language, remark, about)
+            yield Sent(
+                row.recipient.get_username(), label, draft.language, ", ".join(filter(None, (remark, late))), about
+            )
 
 
-def _contents(rows: Iterable[EmailLog]) -> dict[int, tuple[str, str, str]]:
-    """Return {id of the row: (language, courses, offer)}, as the message's own resolver says them."""
+def _in_short(name: str, shared: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the report calls a mail, and what is worth telling of it."""
+    offer = "upgrade offer" if shared["show_upsell"] else ""
+    match name:
+        case "upgradereminder":
+            return "reminder", f"days left: {shared['days_left']}"
+        case "courseupdate":
+            return f"week {shared['week_num']}", offer
+        case _:
+            return name.removeprefix("recurringnudge_").replace("day", "day "), offer
+
+
+def _contents(rows: Iterable[EmailLog]) -> dict[int, tuple[Draft, str]]:
+    """Return {id of the row: (draft, titles of its courses)}, as the message's own resolver says them."""
     runs: dict[tuple[object, ...], list[EmailLog]] = {}
     for row in rows:
         runs.setdefault((row.email_type, row.day, row.instant), []).append(row)
@@ -81,8 +97,7 @@ def _contents(rows: Iterable[EmailLog]) -> dict[int, tuple[str, str, str]]:
         titles = _titles(key for draft in drafts for key in draft.course_keys)
         for draft in drafts:
             about = " + ".join(titles[key] for key in draft.course_keys)
-            offer = "upgrade offer" if draft.shared["show_upsell"] else ""
-            contents[by_target[draft.target_id].pk] = (draft.language, about, offer)
+            contents[by_target[draft.target_id].pk] = (draft, about)
     return contents
 
 
@@ -118,17 +133,22 @@ def _why(user_id: int, site: Site, places: Sequence[Enrollment]) -> tuple[str, s
             return record.outcome, IN_WORDS[record.outcome]
     if row := EmailLog.objects.filter(recipient_id=user_id, site=site).defer("content").first():
         return row.reason, IN_WORDS.get(row.reason, row.status)
-    explanations = [explain(messages.get(name), user_id, site.pk) for name in NUDGES]
+    explanations = [explain(messages.get(name), user_id, site.pk) for name in MESSAGES]
     for found in explanations:
         if found.due:
             reason = words.ALREADY_SENT if found.entries else found.refusal
             return reason, IN_WORDS[words.group(reason)]
-    failing = min((_failing(found) for found in explanations), key=len)
+    failing = min((_failing(found) for found in explanations), key=_distance)
     return ", ".join(one.name for one in failing), "; ".join(f"not true: {one.sentence}" for one in failing)
 
 
 def _failing(found: Explanation) -> list[Condition]:
     """Return the conditions that fail for the schedule that comes closest to a mail."""
     return min(
-        ([condition for condition, holds in finding.answers if not holds] for finding in found.findings), key=len
+        ([condition for condition, holds in finding.answers if not holds] for finding in found.findings), key=_distance
     )
+
+
+def _distance(failing: Sequence[Condition]) -> tuple[bool, int]:
+    """Sort by how far from a mail: whose day it is not is further away than whom any other rule keeps from it."""
+    return any(condition.name == "in_window" for condition in failing), len(failing)

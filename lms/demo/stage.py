@@ -13,10 +13,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from courses import services
-from courses.models import Course, SelfPacedConfiguration, SiteConfiguration
+from courses.models import Course, CourseFlag, CourseMode, Flag, SelfPacedConfiguration, SiteConfiguration
 from email_automation import consent, setup
 from email_automation.models import EmailPreference
 from schedules.dates import day_start
+from schedules.messages.course_update import FLAG
 from schedules.models import (
     CourseDynamicUpgradeDeadlineConfiguration,
     DynamicUpgradeDeadlineConfiguration,
@@ -24,8 +25,9 @@ from schedules.models import (
     ScheduleExperience,
 )
 
+from . import catalogue
 from .cast import LEARNERS, Learner, Twist
-from .catalogue import COURSES, ENDED, INSTRUCTOR_PACED, NOT_STARTED, SITES, DemoCourse
+from .catalogue import COURSES, SITES, WITHOUT_UPDATES, DemoCourse
 
 SWITCHES = (
     "create_schedules",
@@ -38,23 +40,29 @@ SWITCHES = (
 )
 
 
-@transaction.atomic
 def set_up(today: date) -> list[Site]:
-    """Fill an empty database and return the sites, the first one first. `today` is a UTC day."""
-    sites = [_site(index, dict(values)) for index, values in enumerate(SITES)]
-    SelfPacedConfiguration.objects.create(enabled=True)
-    DynamicUpgradeDeadlineConfiguration.objects.create(enabled=True, deadline_days=21)
-    courses = {number: _course(number, course, today) for number, course in COURSES.items()}
-    users = _users()
-    _enroll([one for one in LEARNERS if one.twist is not Twist.HELD_BACK], users, courses, today)
-    _switch_on(sites[0], hold_back_ratio=1)
-    _enroll([one for one in LEARNERS if one.twist is Twist.HELD_BACK], users, courses, today)
-    _switch_on(sites[0], hold_back_ratio=0)
-    for number, course in COURSES.items():
-        _change_later(courses[number], course.later, today)
-    for learner in LEARNERS:
-        _twist(learner, users[learner.username], [courses[number] for number, _ in learner.enrolled])
-    setup.create_beat_entries()
+    """Fill an empty database and return the sites, the first one first. `today` is a UTC day.
+
+    In two transactions: what follows the facts of the first is done when it is committed, and sees nothing of what
+    changes afterwards.
+    """
+    with transaction.atomic():
+        sites = [_site(index, dict(values)) for index, values in enumerate(SITES)]
+        SelfPacedConfiguration.objects.create(enabled=True)
+        DynamicUpgradeDeadlineConfiguration.objects.create(enabled=True, deadline_days=21)
+        courses = {number: _course(number, course, today) for number, course in COURSES.items()}
+        _flag_for_updates([courses[number] for number, course in COURSES.items() if course.updates_by_flag])
+        users = _users()
+        _enroll([one for one in LEARNERS if one.twist is not Twist.HELD_BACK], users, courses, today)
+        _switch_on(sites[0], hold_back_ratio=1)
+        _enroll([one for one in LEARNERS if one.twist is Twist.HELD_BACK], users, courses, today)
+        _switch_on(sites[0], hold_back_ratio=0)
+    with transaction.atomic():
+        for number, course in COURSES.items():
+            _change_later(courses[number], course.later, today)
+        for learner in LEARNERS:
+            _twist(learner, users[learner.username], [courses[number] for number, _ in learner.enrolled])
+        setup.create_beat_entries()
     return sites
 
 
@@ -78,7 +86,10 @@ def _site(index: int, values: dict[str, object]) -> Site:
 
 
 def _switch_on(site: Site, *, hold_back_ratio: float) -> None:
-    ScheduleConfig.objects.create(site=site, hold_back_ratio=hold_back_ratio, **dict.fromkeys(SWITCHES, True))
+    switches = dict.fromkeys(SWITCHES, True)
+    if site.domain in WITHOUT_UPDATES:
+        switches |= {"enqueue_course_update": False, "deliver_course_update": False}
+    ScheduleConfig.objects.create(site=site, hold_back_ratio=hold_back_ratio, **switches)
 
 
 def _course(number: str, values: DemoCourse, today: date) -> Course:
@@ -97,9 +108,14 @@ def _course(number: str, values: DemoCourse, today: date) -> Course:
         CourseDynamicUpgradeDeadlineConfiguration.objects.create(
             enabled=True, course_id=course.key, deadline_days=values.deadline_days
         )
-    for index, text in enumerate(values.highlights, start=1):
-        services.record_section(course, index, title=f"Week {index}", highlights=[text])
+    for index, texts in enumerate(values.highlights, start=1):
+        services.record_section(course, index, title=f"Section {index}", highlights=list(texts))
     return course
+
+
+def _flag_for_updates(courses: Iterable[Course]) -> None:
+    flag = Flag.objects.create(name=FLAG)
+    CourseFlag.objects.bulk_create(CourseFlag(flag=flag, course=course, on=True) for course in courses)
 
 
 def _users() -> dict[str, AbstractUser]:
@@ -129,7 +145,7 @@ def _enroll(
         services.EnrollmentFact(
             user_id=users[learner.username].pk,
             course=courses[number],
-            mode="verified" if learner.twist is Twist.VERIFIED else "audit",
+            mode="verified" if _has_upgraded(learner, number) else "audit",
             created_at=datetime.combine(today - timedelta(days=days), time(7 + index % 12, index % 60), tzinfo=UTC),
         )
         for index, learner in enumerate(learners)
@@ -138,14 +154,26 @@ def _enroll(
     services.record_enrollments(facts, announce=False)
 
 
+def _has_upgraded(learner: Learner, number: str) -> bool:
+    first, _ = learner.enrolled[0]
+    return learner.twist is Twist.VERIFIED or (learner.twist is Twist.FIRST_COURSE_VERIFIED and number == first)
+
+
 def _change_later(course: Course, change: str, today: date) -> None:
-    """Change a course after people have enrolled: their schedules exist, and a condition fails."""
-    if change == INSTRUCTOR_PACED:
-        services.record_course(course.key, self_paced=False)
-    elif change == ENDED:
-        services.record_course(course.key, end=day_start(today - timedelta(days=1)))
-    elif change == NOT_STARTED:
-        services.record_course(course.key, start=day_start(today + timedelta(days=14)))
+    """Change a course after people have enrolled: their schedules exist, and a condition fails.
+
+    What would move the schedules is written past the services, which would report it: then that condition fails alone.
+    """
+    match change:
+        case catalogue.INSTRUCTOR_PACED:
+            services.record_course(course.key, self_paced=False)
+        case catalogue.ENDED:
+            services.record_course(course.key, end=day_start(today - timedelta(days=1)))
+        case catalogue.NOT_STARTED:
+            Course.objects.filter(pk=course.pk).update(start=day_start(today + timedelta(days=14)))
+        case catalogue.OFFER_OVER:
+            verified = CourseMode.objects.filter(course=course, slug="verified")
+            verified.update(expires_at=day_start(today - timedelta(days=1)))
 
 
 def _twist(learner: Learner, user: AbstractUser, courses: list[Course]) -> None:

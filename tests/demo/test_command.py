@@ -53,22 +53,30 @@ def first(database: Path) -> subprocess.CompletedProcess[str]:
 
 def test_it_ends_well_and_says_nothing_but_the_report(first: subprocess.CompletedProcess[str]) -> None:
     assert (first.returncode, first.stderr) == (0, "")
-    assert "filled with 44 learners, 9 courses and 2 sites." in first.stdout
+    assert "filled with 58 learners, 13 courses and 2 sites." in first.stdout
     assert "INFO" not in first.stdout
 
 
 def test_it_tells_who_got_what(first: subprocess.CompletedProcess[str]) -> None:
     assert re.search(r"^  ada +day 3 +en +upgrade offer +Coastal Navigation for Beginners$", first.stdout, re.MULTILINE)
     assert re.search(r"^  rosa +day 10 +es ", first.stdout, re.MULTILINE)
+    assert re.search(r"^  rhys +reminder +en +days left: 2 +Coastal Navigation ", first.stdout, re.MULTILINE)
+    assert re.search(r"^  wim +week 2 +en +upgrade offer +A Year in the Garden$", first.stdout, re.MULTILINE)
+    assert re.search(
+        r"^  wendy +no_highlights +the course has no highlights for this week ", first.stdout, re.MULTILINE
+    )
+    assert re.search(r"^  xavi +live_verified_mode +not true: ", first.stdout, re.MULTILINE)
+    assert re.search(r"^  theo +course_started +not true: ", first.stdout, re.MULTILINE)
     assert re.search(r"^  tara +course_not_ended +not true: The course has not ended ", first.stdout, re.MULTILINE)
 
 
 def test_it_sends_on_the_first_run_and_nothing_on_the_second(first: subprocess.CompletedProcess[str]) -> None:
-    summaries = re.findall(
-        r"^send_recurring_nudge (\S+) .* sent=(\d+) .* failed=0 retry=0 ", first.stdout, re.MULTILINE
-    )
-    assert summaries == [("example.com", "19"), ("campus.example.org", "10"), ("example.com", "0")] + [
-        ("campus.example.org", "0")
+    summaries = re.findall(r"^(send_\w+) (\S+) days=.* sent=(\d+) .* failed=0 retry=0 ", first.stdout, re.MULTILINE)
+    names = ("send_recurring_nudge", "send_upgrade_reminder", "send_course_update")
+    once = [("example.com", ("20", "4", "3")), ("campus.example.org", ("10", "1", "2"))]
+    twice = [(site, ("0", "0", "0")) for site, _ in once]
+    assert summaries == [
+        (name, site, sent) for site, figures in (*once, *twice) for name, sent in zip(names, figures, strict=True)
     ]
 
 
@@ -79,9 +87,9 @@ def test_it_prints_no_address(first: subprocess.CompletedProcess[str]) -> None:
 def test_it_can_be_run_again(first: subprocess.CompletedProcess[str], database: Path) -> None:
     again = run("demo", database=database)
     assert (again.returncode, again.stderr) == (0, "")
-    assert "emptied and filled with 44 learners" in again.stdout
+    assert "emptied and filled with 58 learners" in again.stdout
     with sqlite3.connect(database) as connection:
-        assert connection.execute("SELECT count(*) FROM accounts_user").fetchone() == (44,)
+        assert connection.execute("SELECT count(*) FROM accounts_user").fetchone() == (58,)
 
 
 def test_it_leaves_a_database_with_people_in_it_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo's stage holds every state that decides about a nudge, and the report tells each one truly."""
+"""The demo's stage holds every state that decides about a mail, and the report tells each one truly."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,13 +13,14 @@ from courses.models import Course, Enrollment, LearnerProfile
 from email_automation.models import EmailLog, EmailPreference
 from lms.demo import report, stage
 from lms.demo.cast import LEARNERS, NOT_DUE, NOT_WANTED
+from lms.demo.management.commands.demo import COMMANDS
 from schedules.models import Schedule, ScheduleExperience
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 WHY_NOT = {
     "freya": "in_window",
-    "bea": "in_window",
+    "bea": "experience",
     "lorenzo": "in_window",
     "uma": "experience",
     "liam": "active_enrollment",
@@ -29,6 +30,10 @@ WHY_NOT = {
     "tara": "course_not_ended",
     "theo": "course_started",
     "hugo": "held_back",
+    "viggo": "upgradeable_mode",
+    "xavi": "live_verified_mode",
+    "wendy": "no_highlights",
+    "zoe": "updates_allowed",
     "nora": "opted_out:reminder",
     "nestor": "unsubscribed",
     "bruno": "suppressed",
@@ -48,9 +53,10 @@ def sites(db: None) -> Iterator[list[Site]]:
 
 @pytest.fixture
 def ran(sites: list[Site]) -> list[Site]:
-    """The same after the day's command of each."""
+    """The same after the day's commands of each."""
     for site in sites:
-        call_command("send_recurring_nudge", site.domain)
+        for name in COMMANDS:
+            call_command(name, site.domain)
     return sites
 
 
@@ -101,6 +107,35 @@ def test_its_mails_show_every_form(ran: list[Site]) -> None:
     assert by_learner["lara", "day 3"].remark == "was due 2026-11-20"
     assert by_learner["leo", "day 10"].remark == "upgrade offer, was due 2026-11-19"
     assert {message for learner, message in by_learner if learner == "tess"} == {"day 3", "day 10"}
+    assert by_learner["rhys", "reminder"].remark == "days left: 2"
+    assert by_learner["rufus", "reminder"].remark == "days left: 1, was due 2026-11-20"
+    assert by_learner["sofia", "reminder"].about.count(" + ") == 2
+    assert by_learner["silas", "reminder"].about == "Coastal Navigation for Beginners"  # verified in the other
+    assert by_learner["willa", "week 1"].remark == "upgrade offer"
+    assert by_learner["xenia", "week 1"].remark == "upgrade offer, was due 2026-11-18"
+
+
+def test_its_updates_bring_the_highlights_of_their_week(ran: list[Site]) -> None:
+    rows = EmailLog.objects.filter(email_type="courseupdate")
+    texts = {row.recipient.get_username(): text_of(row) for row in rows}
+    assert "Reading a seed packet" in texts["willa"] and "Compost" not in texts["willa"]
+    # The second section has no highlights and counts for no week.
+    assert "Compost" in texts["wim"] and "Reading a seed packet" not in texts["wim"]
+    assert "Qué sembrar" in texts["yago"]
+    assert "El riego" in texts["yara"]
+
+
+def text_of(row: EmailLog) -> str:
+    """The text part that was kept of a mail; nothing of one that did not go out."""
+    content = row.stored_content()
+    return content["text"] if content else ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_second_run_sends_nothing(ran: list[Site], name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for site in ran:
+        call_command(name, site.domain)
+        assert " sent=0 " in capsys.readouterr().out
 
 
 def test_its_outbox_keeps_what_was_sent(ran: list[Site]) -> None:

@@ -24,7 +24,7 @@ from courses.models import Course
 from lms.demo import ground, report, server, stage
 
 STAFF, PASSWORD = "demo", "demo"
-COMMAND = "send_recurring_nudge"
+COMMANDS = ("send_recurring_nudge", "send_upgrade_reminder", "send_course_update")
 
 #: Laid over whatever the environment says: nothing leaves this machine, and nothing is left to a worker.
 STAY_HERE = {
@@ -43,7 +43,7 @@ STAY_HERE = {
 class Command(BaseCommand):
     """Exit status 0: everything came out as it should. 1: it did not. 2: this database or setting is no demo's."""
 
-    help = "Fill a SQLite database of the demo's own, send a day's nudges, say who got what and why, and serve it."
+    help = "Fill a SQLite database of the demo's own, send a day's mails, say who got what and why, and serve it."
     # A demo that has not made its database yet cannot be checked; the server's pages are checked by being served.
     requires_system_checks: list[str] = []
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 self._serve(port)
 
     def _play(self) -> None:
-        """Fill the database, run the day's command for each site twice, and tell what came of it."""
+        """Fill the database, run the day's commands for each site twice, and tell what came of it."""
         started = time.monotonic()
         try:
             again = ground.take()
@@ -80,16 +80,14 @@ class Command(BaseCommand):
             self._run_site(site, today)
         self._title("Run again: nobody gets a mail twice")
         for site in sites:
-            self._command(site)
-            if "sent=0 " not in self._run(site):
+            if any("sent=0 " not in line for line in self._day(site)):
                 raise CommandError("demo: a second run sent something", returncode=1)
         self._line()
         self._line(f"All of this took {time.monotonic() - started:.0f} s.")
 
     def _run_site(self, site: Site, today: date) -> None:
         self._title(f"{site.name} ({site.domain})")
-        self._command(site)
-        self._run(site)
+        self._day(site)
         self._line()
         self._line(self.style.SUCCESS("Got a mail"))
         self._table(report.sent(site, today), "learner", "message", "language", "remark", "about")
@@ -97,14 +95,15 @@ class Command(BaseCommand):
         self._line(self.style.WARNING("Got none, and why"))
         self._table(report.unsent(site, today), "learner", "reason", "in words", "enrolled in")
 
-    def _command(self, site: Site) -> None:
-        self._line(self.style.HTTP_INFO(f"$ manage.py {COMMAND} {site.domain}"))
+    def _day(self, site: Site) -> list[str]:
+        """Run the day's commands as cron would, and return the summary lines they printed."""
+        return [self._run(name, site) for name in COMMANDS]
 
-    def _run(self, site: Site) -> str:
-        """Run the day's command as cron would, and return the summary line it printed."""
+    def _run(self, name: str, site: Site) -> str:
+        self._line(self.style.HTTP_INFO(f"$ manage.py {name} {site.domain}"))
         out = StringIO()
         try:
-            call_command(COMMAND, site.domain, stdout=out, stderr=self.stderr)
+            call_command(name, site.domain, stdout=out, stderr=self.stderr)
         finally:
             # A run that went wrong ends the process, and its summary says what went wrong.
             self._line(out.getvalue().rstrip())
