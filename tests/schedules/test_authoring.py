@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,16 +19,19 @@ from waffle import get_waffle_switch_model
 
 from courses.models import Course, Section
 from courses.signals import course_changed, sections_changed
+from courses.validators import HIGHLIGHT_LENGTH
 from email_automation.models import EmailLog
 from schedules import highlights
 from schedules.highlights import fingerprint
-from schedules.messages.course_update import CourseUpdateResolver
+from schedules.messages.course_update import LAST_WEEK, CourseUpdateResolver
 from schedules.outline import outline_of
-from schedules.views import SWITCH
+from schedules.views import PERMISSION, SWITCH
 from tests import factories
 from tests.courses.helpers import heard
 
 from .scene import command, started
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "schedules.md"
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
@@ -537,3 +541,11 @@ class TestOutline:
         factories.LearnerProfileFactory(user=author, language=language)
         assert said in words(browser.get(outline_url(section.course)))
         assert "caract" in words(save(browser, section, "x" * 251))
+
+
+def test_the_docs_say_where_who_and_how_much() -> None:
+    text = " ".join(DOCS.read_text(encoding="utf-8").partition("## Writing highlights")[2].split())
+    assert f"`{SWITCH}`" in text and f"`{PERMISSION}`" in text
+    assert f"at most {highlights.MOST_TEXTS} highlights of at most {HIGHLIGHT_LENGTH} characters" in text
+    assert f"up to week {LAST_WEEK}" in text
+    assert "`/courses/<course key>/outline/`" in text
