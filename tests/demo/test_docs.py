@@ -214,6 +214,6 @@ def follow_the_recipe(tree: Path) -> None:
     factories = tree / "tests" / "message_factories.py"
     source = factories.read_text(encoding="utf-8")
     source = source.replace("FACTORIES: dict", f"{factory}\n\nFACTORIES: dict").replace(
-        "NudgeDay10)", "NudgeDay10, FirstSteps)"
+        "CourseUpdate)\n}", "CourseUpdate, FirstSteps)\n}"
     )
     factories.write_text(source, encoding="utf-8")

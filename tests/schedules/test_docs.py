@@ -12,6 +12,7 @@ from django.urls import reverse
 from courses.models.fresh import FreshConfigurationModel
 from email_automation.pipeline import message
 from schedules import services
+from schedules.messages import course_update
 from schedules.models import ScheduleConfig
 
 from .test_command_lines import DAILY, OF_A_DAY
@@ -50,11 +51,23 @@ def test_it_names_every_message() -> None:
     assert [kind.label() for kind in MESSAGES if kind.label() not in PAGE] == []
 
 
+@pytest.mark.parametrize("name", ["send_recurring_nudge", "send_upgrade_reminder", "send_course_update"])
+def test_it_shows_every_daily_command(name: str) -> None:
+    assert f"./manage.py lms {name} example.com\n" in PAGE
+
+
+def test_it_says_how_far_back_each_message_is_caught_up() -> None:
+    days = {kind.NAME: kind.max_lateness for kind in MESSAGES}
+    assert "nudges at most two days back,\nreminders one, updates three" in PAGE
+    assert days == {"recurringnudge_day3": 2, "recurringnudge_day10": 2, "upgradereminder": 1, "courseupdate": 3}
+
+
 def test_it_names_every_switch() -> None:
     own = {field.name for field in ScheduleConfig._meta.fields}
     inherited = {field.name for field in FreshConfigurationModel._meta.get_fields()} | {"id", "site"}
     assert [name for name in sorted(own - inherited) if f"`{name}`" not in PAGE] == []
     assert f"`{services.CREATION_FLAG}`" in PAGE
+    assert f"`{course_update.FLAG}`" in PAGE
     assert f"`{services.DEFAULT_HOLD_BACK_KEY}`" in PAGE
 
 
