@@ -138,6 +138,8 @@ def cadence(platform: Platform, redis_url: str) -> Iterator[Project]:
     """The project as processes that know the bus."""
     with project(EVENT_BUS_REDIS_CONNECTION_URL=redis_url, EVENT_BUS_TOPIC_PREFIX=PREFIX) as made:
         yield made
+        for process in made.running:
+            print(process.text)
 
 
 @pytest.fixture
