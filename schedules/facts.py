@@ -80,16 +80,29 @@ def _setting(row: ConfigurationModel | None) -> dates.DeadlineSetting | None:
 
 
 def course_experiences(courses: Collection[Course]) -> dict[int, int]:
-    """Return {course id: experience}: updates where messaging is on and a section learners see has highlights."""
-    messaging = [course.pk for course in courses if course.highlights_enabled_for_messaging]
-    highlights: dict[int, bool] = defaultdict(bool)
-    if messaging:
-        sections = Section.objects.filter(
-            course_id__in=messaging, visible_to_staff_only=False, hide_from_toc=False
-        ).values_list("course_id", "highlights")
-        for course_id, texts in sections:
-            highlights[course_id] |= any(text.strip() for text in texts)
+    """Return {course id: experience}: updates for a course that has something to tell in one."""
+    weekly = weekly_highlights([course.pk for course in courses if course.highlights_enabled_for_messaging])
     return {
-        course.pk: ScheduleExperience.COURSE_UPDATES if highlights[course.pk] else ScheduleExperience.NUDGES
+        course.pk: ScheduleExperience.COURSE_UPDATES if course.pk in weekly else ScheduleExperience.NUDGES
         for course in courses
     }
+
+
+def weekly_highlights(course_ids: Collection[int]) -> dict[int, list[list[str]]]:
+    """Return {course id: [the highlights of week 1, of week 2, …]} of the courses that have any, in one statement.
+
+    A week is a section that learners see and in which an author has put at least one text that is not blank, while
+    messaging is on for the course; the weeks stand in the order of the course, the texts in the author's.
+    """
+    weekly: dict[int, list[list[str]]] = defaultdict(list)
+    if course_ids:
+        sections = Section.objects.filter(
+            course_id__in=course_ids,
+            course__highlights_enabled_for_messaging=True,
+            visible_to_staff_only=False,
+            hide_from_toc=False,
+        ).order_by("course_id", "index")
+        for course_id, texts in sections.values_list("course_id", "highlights"):
+            if said := [text for text in texts if text.strip()]:
+                weekly[course_id].append(said)
+    return dict(weekly)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,13 +11,13 @@ from typing import Any, ClassVar
 
 from django.db.models import Exists, Q, Subquery
 
-from courses.models import Section
 from courses.switches import FlagState, courses_with_flag, current_config, flag_q
 from email_automation.pipeline.conditions import Condition
 from email_automation.pipeline.message import Beat, MessageType, Stage, register
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 
+from ..facts import weekly_highlights
 from ..links import CampaignLinks
 from ..models import Schedule, ScheduleConfig, ScheduleExperience
 from ..resolver import SHARED_CONDITIONS, Facts, ScheduleResolver, experience, in_day
@@ -78,17 +77,7 @@ class CourseUpdateResolver(ScheduleResolver):
 
     def facts(self, course_ids: Collection[int]) -> Facts:
         """Return the base's facts and the courses' highlights, where an author has switched messaging on."""
-        sections = Section.objects.filter(
-            course_id__in=course_ids,
-            course__highlights_enabled_for_messaging=True,
-            visible_to_staff_only=False,
-            hide_from_toc=False,
-        ).order_by("course_id", "index")
-        highlights: dict[int, list[list[str]]] = defaultdict(list)
-        for course_id, texts in sections.values_list("course_id", "highlights"):
-            if said := [text for text in texts if text.strip()]:
-                highlights[course_id].append(said)
-        return replace(super().facts(course_ids), highlights=highlights)
+        return replace(super().facts(course_ids), highlights=weekly_highlights(course_ids))
 
     def shared(
         self, run: Run, schedules: Sequence[Schedule], *, facts: Facts, links: CampaignLinks, language: str
