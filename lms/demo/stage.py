@@ -114,7 +114,8 @@ def _course(number: str, values: DemoCourse, today: date) -> Course:
 
 
 def _flag_for_updates(courses: Iterable[Course]) -> None:
-    flag = Flag.objects.create(name=FLAG)
+    flag = Flag(name=FLAG)
+    flag.save()
     CourseFlag.objects.bulk_create(CourseFlag(flag=flag, course=course, on=True) for course in courses)
 
 
