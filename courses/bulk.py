@@ -55,7 +55,7 @@ def insert_if_absent(
     using = router.db_for_write(model)
     with transaction.atomic(using=using):
         if connections[using].vendor == "postgresql":
-            inserted = _insert_arrays(model, ordered, attnames=attnames, using=using)
+            inserted = _insert_arrays_or_start_again(model, ordered, attnames=attnames, using=using)
         elif token_field is None:
             inserted = _insert_or_start_again(model, ordered, attnames=attnames, using=using)
         else:
@@ -72,6 +72,26 @@ def _attname(model: type[models.Model], name: str) -> str:
     return str(attname)
 
 
+def _insert_arrays_or_start_again(
+    model: type[Row], by_key: dict[tuple[Any, ...], Row], *, attnames: list[str], using: str
+) -> list[Row]:
+    """Insert what is missing in a savepoint, once more without the keys that a faster writer has taken meanwhile.
+
+    A second unique column can notice another writer's row before the key does; then the statement fails although
+    nothing is wrong. Every try must find a new winner.
+    """
+    while by_key:
+        try:
+            with transaction.atomic(using=using):
+                return _insert_arrays(model, by_key, attnames=attnames, using=using)
+        except IntegrityError:
+            taken = _stored_ids(model, list(by_key), attnames=attnames, using=using)
+            if not taken:
+                raise
+            by_key = {key: row for key, row in by_key.items() if key not in taken}
+    return []
+
+
 def _insert_arrays(
     model: type[Row], by_key: dict[tuple[Any, ...], Row], *, attnames: list[str], using: str
 ) -> list[Row]:
@@ -79,8 +99,6 @@ def _insert_arrays(
 
     One statement whatever the number of rows, several times faster than a VALUES list of thousands of parameters.
     """
-    if not by_key:
-        return []
     connection = connections[using]
     quote = connection.ops.quote_name
     expressions, values = [], []

@@ -207,6 +207,6 @@ def test_its_staff_account_opens_the_admin(served: Served) -> None:
 
 def test_it_stops_when_told_to(served: Served) -> None:
     served.process.send_signal(signal.SIGINT)
-    rest, errors = served.process.communicate(timeout=20)
+    rest, errors = served.process.communicate(timeout=60)
     assert (served.process.returncode, errors) == (0, "")
     assert "Stopped." in rest
