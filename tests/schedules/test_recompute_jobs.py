@@ -163,6 +163,25 @@ def test_takes_at_most_8_statements_for_a_batch_of_any_size(kind: str, number: i
     assert (job.done, job.changed) == (number, number)
 
 
+def test_writes_500_different_values_in_one_statement(c: Course) -> None:
+    crowd(c, 500)
+    rows = list(Enrollment.objects.filter(course=c).order_by("pk"))
+    for second, row in enumerate(rows):
+        row.created_at = at("08-01") + timedelta(seconds=second)
+    Enrollment.objects.bulk_update(rows, ["created_at"])
+    asked()
+    lines = statements(recompute.run_waiting)
+    table = connection.ops.quote_name(Schedule._meta.db_table)
+    assert len([line for line in lines if line.startswith(f"UPDATE {table}")]) == 1
+    wrong = [
+        schedule.pk
+        for schedule in Schedule.objects.select_related("enrollment")
+        if schedule.start_date != schedule.enrollment.created_at
+        or schedule.upgrade_deadline != schedule.start_date + timedelta(days=21)
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize(("kind", "table"), [(DATES, "section"), (EXPERIENCE, "coursemode")])
 def test_reads_only_what_its_kind_needs(c: Course, kind: str, table: str) -> None:
     Course.objects.update(highlights_enabled_for_messaging=True)
