@@ -154,6 +154,7 @@ class ScheduleResolver(Resolver):
                     shared=shared or {},
                     course_id=first.course_id,
                     course_keys=tuple(row.enrollment.course.key for row in wanted),
+                    occasion=self.occasion(run, target_id, *(getattr(wanted[0], path) for path in self.occasion_paths)),
                     skip="" if shared is not None else self.nothing_to_say,
                 )
             )

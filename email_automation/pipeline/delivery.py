@@ -90,10 +90,15 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
     for reason in sorted(set(checked.refused.values())):
         refused = [by_target[target] for target, word in checked.refused.items() if word == reason]
         tally.update(ledger.settle(refused, Outcome.skipped(reason)))
-    if not checked.drafts:
+    going = [(by_target[draft.target_id], draft) for draft in checked.drafts]
+    # What the mail is about may have moved on to another occasion, which has a key and a claim of its own.
+    moved = [row for row, draft in going if draft.occasion and draft.occasion != row.occasion]
+    if moved:
+        tally.update(ledger.settle(moved, Outcome.skipped(words.NO_LONGER_ELIGIBLE)))
+    waiting = deque((row, draft) for row, draft in going if row not in moved)
+    if not waiting:
         return
     brand = sites.brand(rows[0].site)
-    waiting = deque((by_target[draft.target_id], draft) for draft in checked.drafts)
     done: tuple[EmailLog, Outcome] | None = None
     try:
         while waiting and not (done and done[1].unreachable):

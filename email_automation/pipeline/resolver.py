@@ -31,7 +31,8 @@ class Draft:
 
     `shared` holds JSON values that are equal for everybody of the same cohort; `personal` holds texts that templates
     may print or test for being empty and nothing else. `course_id` is the course the mail is about (the first of
-    several), `course_keys` all of them. A draft with `skip` set is not sent, and the word is the reason.
+    several), `course_keys` all of them. `occasion`, where it is set, must be the one the row was claimed for. A draft
+    with `skip` set is not sent, and the word is the reason.
     """
 
     target_id: int
@@ -42,6 +43,7 @@ class Draft:
     personal: dict[str, str] = field(default_factory=dict)
     course_id: int | None = None
     course_keys: tuple[str, ...] = ()
+    occasion: str = ""
     skip: str = ""
 
     @property

@@ -611,3 +611,14 @@ def test_case_090_is_drafted_by_as_many_queries_for_one_as_for_a_hundred(site: S
         counts[number] = len(captured)
     # The same figure stands in the test's other parameters.
     assert counts == dict.fromkeys((1, 10, 100), 6)
+
+
+def test_moves_to_the_week_the_schedule_has_moved_to_before_hand_off(site: Site) -> None:
+    schedule = follows(taught("C", ["one"], ["two"]), WEEK_1)
+    rows = planned(UPDATE, site)
+    Schedule.objects.filter(pk=schedule.pk).update(start_date=at(WEEK_2))
+    assert deliver(rows).reasons == {"no_longer_eligible": 1}
+    assert EmailLog.objects.get().dedupe_key is None
+    assert update().figures["sent"] == 1
+    assert EmailLog.objects.get(status="sent").occasion == f"courseupdate:{schedule.pk}:2"
+    assert "two" in mail.outbox[0].body
