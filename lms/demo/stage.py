@@ -10,12 +10,15 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractUser
 from django.contrib.sites.models import Site
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
+from waffle.models import Switch
 
 from courses import services
 from courses.models import Course, CourseFlag, CourseMode, Flag, SelfPacedConfiguration, SiteConfiguration
 from email_automation import consent, setup
 from email_automation.models import EmailPreference
+from schedules import views
 from schedules.dates import day_start
 from schedules.messages.course_update import FLAG
 from schedules.models import (
@@ -63,12 +66,19 @@ def set_up(today: date) -> list[Site]:
         for learner in LEARNERS:
             _twist(learner, users[learner.username], [courses[number] for number, _ in learner.enrolled])
         setup.create_beat_entries()
+        Switch(name=views.SWITCH, active=True).save()
     return sites
 
 
 def create_staff(username: str, password: str) -> None:
     """Make an account that may see everything in the admin."""
     get_user_model()._default_manager.create_superuser(username, f"{username}@example.com", password)
+
+
+def outline_address() -> str:
+    """Return the address of the page on which an author writes what the weekly updates list."""
+    key = Course.objects.filter(highlights_enabled_for_messaging=True).order_by("pk").values_list("key", flat=True)[0]
+    return reverse("schedules:outline", args=[key])
 
 
 def _site(index: int, values: dict[str, object]) -> Site:

@@ -126,6 +126,7 @@ class Command(BaseCommand):
             [
                 ("The mails", f"{address}/"),
                 ("The admin", f"{address}/admin/"),
+                ("Write highlights", f"{address}{stage.outline_address()}"),
                 ("Log in as", f"{STAFF}, password {PASSWORD}"),
                 ("Stop", "Ctrl-C"),
             ]
