@@ -62,7 +62,7 @@ class Explanation:
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
-        occupied = [entry for entry in self.entries if entry.dedupe_key]
+        occupied = [entry for entry in self.entries if entry.dedupe_key and not entry.is_test]
         if occupied:
             entry = occupied[0]
             return f"There is a mail for this occasion already: log row {entry.pk}, {entry.status}."

@@ -313,6 +313,7 @@ def test_an_override_address_gets_every_mail_and_uses_nobody_up(
         assert "/email/unsubscribe/" not in sent.body + sent.alternatives[0][0]
         assert "/email/test-mail/" in sent.body
     assert not MessageRun.objects.exists()
+    assert explain(kind, people[0].pk, site.pk, day=DAY).verdict == "A run of this day would send this mail."
     mail.outbox.clear()
     assert run(kind, site, override="qa@example.com").sent == 3
     assert run(kind, site).sent == 3

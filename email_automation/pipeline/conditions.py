@@ -48,13 +48,3 @@ def _truth(q: Q) -> Case | Value:
     if not q:
         return Value(True, output_field=BooleanField())
     return Case(When(q, then=Value(True)), default=Value(False), output_field=BooleanField())
-
-
-def answers(row: Any, conditions: Sequence[Condition]) -> dict[str, bool]:
-    """Return name -> yes or no for one row of `annotated`."""
-    return {condition.name: bool(getattr(row, f"holds_{condition.name}")) for condition in conditions}
-
-
-def first_failing(row: Any, conditions: Sequence[Condition]) -> str:
-    """Return the name of the first condition that does not hold for one row of `annotated`, or ''."""
-    return next((name for name, holds in answers(row, conditions).items() if not holds), "")

@@ -148,7 +148,7 @@ def _planned(message: type[MessageType], run: Run, summary: Summary, record: Mes
     if not message.gate(run, "enqueue"):
         log.info("message=%s site=%s day=%s is switched off: nothing planned", run.message, run.site_id, run.day)
         return
-    rate = None if message.transactional else setting("EMAIL_RATE_PER_SECOND")
+    rate = None if message.transactional or run.is_test else setting("EMAIL_RATE_PER_SECOND")
     gap = timedelta(seconds=1 / rate) if rate else timedelta(0)
     for page in message.resolver().audience(run):
         summary.audience += len(page)

@@ -104,7 +104,7 @@ def _next_paced_start(gap: timedelta) -> datetime:
     locked(Site.objects.order_by("pk")).values_list("pk").first()
     now = timezone.now()
     # What waits for another attempt has had its turn, and may be due in an hour.
-    planned = EmailLog.objects.filter(status=words.PENDING, priority__gte=words.NORMAL, attempts=0)
+    planned = EmailLog.objects.filter(status=words.PENDING, priority__gte=words.NORMAL, attempts=0, is_test=False)
     last = planned.order_by().aggregate(last=Max("next_attempt_at"))["last"]
     return max(now, last + gap) if last else now
 

@@ -118,6 +118,9 @@ def _ace_message(
         "direction": direction_of(language),
         "is_test": run.is_test,
     }
+    if run.is_test:
+        # Also where a message brings opt-out links of its own: a tester must not be able to opt a learner out.
+        context |= {"unsubscribe_url": stop, "preferences_url": manage}
     letter = message().personalize(Recipient(draft.user_id, address), language, context)
     letter.uuid = row.message_uuid
     letter.expiration_time = row.expires_at

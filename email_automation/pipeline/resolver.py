@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import QuerySet
 
@@ -37,7 +38,6 @@ class Draft:
 
     target_id: int
     user_id: int
-    email: str = ""
     language: str = ""
     shared: dict[str, Any] = field(default_factory=dict)
     personal: dict[str, str] = field(default_factory=dict)
@@ -158,8 +158,12 @@ def _streamed(found: QuerySet[Any]) -> Iterator[Sequence[Any]]:
     if connection.vendor == "sqlite":
         yield from list(found)
     elif connection.vendor == "postgresql":
+        try:
+            statement = found.query.get_compiler(found.db).as_sql()
+        except EmptyResultSet:  # the conditions can never hold, as with `IN ()`
+            return
         with connection.cursor() as cursor:
-            cursor.execute(*found.query.get_compiler(found.db).as_sql())
+            cursor.execute(*statement)
             while rows := cursor.fetchmany(AUDIENCE_PAGE):
                 yield from rows
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
-from typing import Any, Self
+from typing import Self
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -14,8 +14,7 @@ from django.utils import timezone
 class Run:
     """Everything a resolver may know of the moment: the instant `now` (aware, UTC) and the run day `day`.
 
-    `override` is the address that gets every mail of a test run; `dry_run` plans without writing. `catching_up` says
-    that the day lies before the day of the clock.
+    `override` is the address that gets every mail of a test run; `dry_run` plans without writing.
     """
 
     message: str
@@ -54,28 +53,3 @@ class Run:
     def key(self, occasion: str) -> str:
         """Return the dedupe key of an occasion; a test run has its own, so that it uses up nobody's."""
         return f"{occasion}:override:{self.id.hex}" if self.is_test else occasion
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values from which `from_json` makes an equal run."""
-        return {
-            "message": self.message,
-            "site_id": self.site_id,
-            "now": self.now.isoformat(),
-            "day": self.day.isoformat(),
-            "override": self.override,
-            "dry_run": self.dry_run,
-            "id": str(self.id),
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the run that `to_json` described."""
-        return cls(
-            message=data["message"],
-            site_id=data["site_id"],
-            now=datetime.fromisoformat(data["now"]),
-            day=date.fromisoformat(data["day"]),
-            override=data["override"],
-            dry_run=data["dry_run"],
-            id=UUID(data["id"]),
-        )

@@ -25,6 +25,8 @@ from .outcome import Outcome, retry_delay
 Columns = dict[str, Any]
 
 MAX_DETAIL = 2000
+#: Faults of ours that are met before anything is handed off; somebody mends them while the mail still makes sense.
+MENDABLE = ("no_channel", "render_error", "broke_off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
 
 
 def _attempts_used(row: EmailLog, outcome: Outcome) -> int:
-    if not outcome.unreachable:
+    if not (outcome.unreachable or outcome.reason in MENDABLE):
         return row.attempts + 1
     # An outage is no judgement on a mail: it uses up half of its attempts and no more, and `expires_at` ends it.
     half = max(messages.get(row.email_type).max_attempts // 2, 1)

@@ -124,7 +124,7 @@ def explain_url(row: EmailLog) -> str:
     except ValueError:
         return ""
     address = _admin_url("explain")
-    query = {"message": label, "user": row.recipient_id, "date": row.day or "", "site": row.site_id}
+    query = {"message": label, "user": row.recipient.get_username(), "date": row.day or "", "site": row.site_id}
     return f"{address}?{urlencode(query)}" if address else ""
 
 

@@ -234,7 +234,7 @@ class TestLogRow:
         assert "Dear &lt;Ada&gt;" in page
         assert "List-Id" in page
         assert "alert(1)" not in page
-        assert f"{LOG}explain/?message=schedules.recurringnudge_day3&amp;user={row.recipient_id}" in page
+        assert f"{LOG}explain/?message=schedules.recurringnudge_day3&amp;user={row.recipient.get_username()}" in page
         assert 'name="_save"' not in page
 
     def test_it_says_when_the_content_is_not_kept(self, root: Client) -> None:

@@ -609,3 +609,13 @@ def test_rows_are_counted_by_how_they_ended() -> None:
     assert (counted[words.SENT], counted[words.FAILED], counted[words.UNKNOWN]) == (2, 1, 1)
     assert counted.reasons == {"opted_out": 1}
     assert ledger.unfinished(record=None, log_ids=ids) == 1
+
+
+def test_a_fault_of_ours_costs_a_mail_half_of_its_attempts_and_no_more() -> None:
+    from email_automation.pipeline import writes
+
+    row = EmailLog(email_type="recurringnudge_day3", attempts=0, doubts=0)
+    for _ in range(50):
+        columns = writes.ending(row, Outcome(status=words.PENDING, reason="render_error", ours=True), timezone.now())
+        row.attempts = columns["attempts"]
+    assert columns["status"] == words.PENDING
