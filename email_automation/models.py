@@ -183,13 +183,20 @@ class EmailPreference(models.Model):
 
     def unsubscribe(self, *, source: str = "") -> None:
         """Stop every mail to this person."""
-        self.is_subscribed = False
-        self.save(source=source)
+        self._subscribe(False, source=source)
 
     def resubscribe(self, *, source: str = "") -> None:
         """Allow mail again, except for the categories that are off one by one."""
-        self.is_subscribed = True
-        self.save(source=source)
+        self._subscribe(True, source=source)
+
+    def _subscribe(self, wanted: bool, *, source: str) -> None:
+        # Only the switch is written: this object may be older than somebody's newer choice, or than a suppression.
+        from . import consent
+
+        stored = consent.set_preferences(self.user_id, {"is_subscribed": wanted}, source=source)
+        if stored.pk is not None:
+            self.pk, self._state.adding = stored.pk, False
+            self.refresh_from_db()
 
     def save(self, *args: Any, source: str = "", **kwargs: Any) -> None:
         """Write the row; `source` (one-click, preference page, admin …) goes into its history."""
@@ -199,6 +206,11 @@ class EmailPreference(models.Model):
             before = type(self)._default_manager.select_for_update().filter(user_id=self.user_id).first() or type(self)(
                 user_id=self.user_id
             )
+            if (written := kwargs.get("update_fields")) is not None:
+                # What is not written must not decide anything either.
+                switches = {f"{category}_emails" for category in words.CATEGORIES}
+                for name in {"is_subscribed", "unsubscribed_at", "suppressed_at", *switches} - set(written):
+                    setattr(self, name, getattr(before, name))
             epochs = dict(before.token_epochs)
             for category in words.CATEGORIES:
                 if self.accepts(category) and not before.accepts(category):

@@ -289,3 +289,30 @@ def test_saving_fifty_courses_takes_no_more_queries_than_one(ann: Any) -> None:
     # The first save inserts the row of preferences, with a savepoint of its own.
     assert counts[1] <= counts[0]
     assert CourseOptOut.objects.count() == 51
+
+
+@pytest.mark.django_db
+def test_an_object_read_earlier_undoes_nobodys_newer_choice() -> None:
+    user = factories.UserFactory()
+    stale = EmailPreference.objects.create(user=user)
+    fresh = EmailPreference.objects.get(pk=stale.pk)
+    fresh.suppressed_at = timezone.now()
+    fresh.goal_emails = False
+    fresh.save()
+    stale.unsubscribe()
+    stale.resubscribe()
+    found = EmailPreference.objects.get(pk=stale.pk)
+    assert found.suppressed_at is not None
+    assert (found.goal_emails, found.is_subscribed) == (False, True)
+
+
+@pytest.mark.django_db
+def test_a_save_of_some_fields_decides_nothing_about_the_others() -> None:
+    user = factories.UserFactory()
+    stale = EmailPreference.objects.create(user=user)
+    consent.set_preferences(user.pk, {"is_subscribed": False}, source="test")
+    stale.suppressed_at = timezone.now()
+    stale.save(update_fields=["suppressed_at"])
+    found = EmailPreference.objects.get(pk=stale.pk)
+    assert found.unsubscribed_at is not None
+    assert found.token_epochs == {}
