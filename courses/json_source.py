@@ -83,9 +83,25 @@ def _as_time(value: Any) -> datetime | None:
     """Return a time with a zone, or None."""
     try:
         instant = parse_datetime(value) if isinstance(value, str) else None
-    except ValueError:
+        return instant.astimezone(UTC) if instant is not None and instant.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return instant.astimezone(UTC) if instant is not None and instant.tzinfo is not None else None
+
+
+def _as_int(value: Any) -> int | None:
+    """Return a whole number that a column can hold, or None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a text that every database can hold (no NUL, no half of a character), or None."""
+    if not isinstance(value, str) or "\0" in value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
 
 
 def _as_decimal(value: Any) -> Decimal | None:
@@ -103,9 +119,9 @@ CONVERTERS: dict[str, Any] = {
     "time": _as_time,
     "decimal": _as_decimal,
     "bool": lambda value: value if isinstance(value, bool) else None,
-    "int": lambda value: value if isinstance(value, int) and not isinstance(value, bool) else None,
+    "int": _as_int,
     "list": lambda value: value if isinstance(value, list) else None,
-    "text": lambda value: value if isinstance(value, str) else None,
+    "text": _as_text,
 }
 ALLOWED = {
     "time": "a time with zone such as 2026-03-01T00:00:00Z",

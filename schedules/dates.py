@@ -58,8 +58,16 @@ def upgrade_deadline(
     """
     if not verified_mode or days is None or (verified_expires_at is not None and verified_expires_at <= now):
         return None
-    limits = (start + timedelta(days=days), verified_expires_at, course_end)
+    limits = (_later(start, days), verified_expires_at, course_end)
     return min(limit for limit in limits if limit is not None)
+
+
+def _later(moment: datetime, days: int) -> datetime:
+    # A course that starts at the end of the calendar, as some say "never", must not break everybody else's job.
+    try:
+        return moment + timedelta(days=days)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def hold_back_fraction(key: str, user_id: int, course_key: str) -> float:

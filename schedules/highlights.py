@@ -110,6 +110,6 @@ def switch_messaging(course: Course, on: bool) -> Course:
     """Turn the mailing of a course's highlights on or off. Raises Course.DoesNotExist."""
     with transaction.atomic():
         # Recording alone would bring back a course that has been deleted since.
-        locked(Course.objects.all()).get(pk=course.pk)
+        course = locked(Course.objects.all()).get(pk=course.pk)
         course, _word = record_course(course.key, highlights_enabled_for_messaging=on)
         return course

@@ -23,6 +23,7 @@ from ..pipeline.dispatch import Summary
 from ..pipeline.message import MessageType
 
 OK, UNFINISHED, BAD_ARGUMENT = 0, 1, 2
+FIRST_YEAR, LAST_YEAR = 1970, 9000
 
 
 class BadArgument(CommandError):
@@ -160,9 +161,12 @@ def calendar_date(value: str) -> date:
     """Return a real day written YYYY-MM-DD."""
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
         try:
-            return date.fromisoformat(value)
+            day = date.fromisoformat(value)
         except ValueError:
-            pass
+            day = None
+        # Windows reach some weeks to either side, and the calendar has an end.
+        if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR:
+            return day
     raise argparse.ArgumentTypeError(f"{value!r} is not a day; allowed is a real date written YYYY-MM-DD")
 
 

@@ -118,3 +118,16 @@ def test_hold_back_spreads_learners_evenly() -> None:
     held = sum(dates.hold_back_fraction("schedules.hold_back", number, "course-v1:edX+C+2017") < 0.3
                for number in range(5000))  # fmt: skip
     assert 1400 < held < 1600
+
+
+def test_a_course_that_never_starts_has_a_deadline_at_the_end_of_the_calendar() -> None:
+    never = datetime(9999, 12, 31, tzinfo=UTC)
+    found = dates.upgrade_deadline(
+        never,
+        days=21,
+        verified_mode=True,
+        verified_expires_at=None,
+        course_end=None,
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    assert found is not None and found > never

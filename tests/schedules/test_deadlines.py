@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -150,10 +150,9 @@ def test_is_none_where_the_verified_mode_expires_at_this_very_instant() -> None:
     assert deadline("07-30", expires="08-01") is None
 
 
-def test_costs_no_learner_the_enrolment_when_no_calendar_reaches_it() -> None:
+def test_is_the_end_of_the_calendar_where_no_calendar_reaches_it() -> None:
     everywhere(32767)
     course = offered("C", start=datetime.fromisoformat("9990-01-01T00:00:00+00:00"))
     CourseMode.objects.filter(slug="verified").update(expires_at=None)
     enrollment = enroll(course)
-    assert not Schedule.objects.exists()
-    assert enrollment.schedule_creation_record.error.startswith("OverflowError")
+    assert enrollment.schedule.upgrade_deadline == datetime.max.replace(tzinfo=UTC)
