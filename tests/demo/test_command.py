@@ -137,7 +137,14 @@ class Served:
     def __init__(self, database: Path, port: int) -> None:
         line, env = command("demo", database=database, DEMO_SERVE="1", DEMO_PORT=str(port))
         self.process = subprocess.Popen(
-            line, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            line,
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell starts what runs in its background with Ctrl-C ignored, and the demo would inherit that from us.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdout is not None
         self.said = ""
