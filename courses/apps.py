@@ -11,4 +11,4 @@ class CoursesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from courses import checks, openedx  # noqa: F401
+        from courses import checks, openedx  # noqa: F401  (registers the checks and the event receivers)

@@ -50,16 +50,16 @@ def _write_differences(row: Row, fields: dict[str, Any], *, reported_at: datetim
     written = assign(row, fields)
     if written:
         if reported_at is not None:
-            row.reported_at = reported_at  # type: ignore[attr-defined]
+            row.reported_at = reported_at  # type: ignore[attr-defined]  # a caller's model has it
             written.append("reported_at")
         if any(field.name == "modified" for field in row._meta.concrete_fields):
             written.append("modified")
         row.save(update_fields=written)
         return row, "changed"
-    if reported_at is not None and row.reported_at != reported_at:  # type: ignore[attr-defined]
+    if reported_at is not None and row.reported_at != reported_at:  # type: ignore[attr-defined]  # a caller's model has it
         # Not a change that anybody hears of, but later events are compared with it.
         type(row)._base_manager.filter(pk=row.pk).update(reported_at=reported_at)
-        row.reported_at = reported_at  # type: ignore[attr-defined]
+        row.reported_at = reported_at  # type: ignore[attr-defined]  # a caller's model has it
     return row, "unchanged"
 
 

@@ -11,15 +11,15 @@ class TryAgain(RecoverableChannelDeliveryError):  # type: ignore[misc]  # edx_ac
     """The provider did not take this one mail now; it may take it later."""
 
 
-class RequestRefused(FatalChannelDeliveryError):  # type: ignore[misc]
+class RequestRefused(FatalChannelDeliveryError):  # type: ignore[misc]  # as above
     """The provider refuses what we asked of it, whoever the recipient is."""
 
 
-class DeliveryInDoubt(FatalChannelDeliveryError):  # type: ignore[misc]
+class DeliveryInDoubt(FatalChannelDeliveryError):  # type: ignore[misc]  # as above
     """The connection broke after the whole mail was handed over and before the answer: it may have been accepted."""
 
 
-class ProviderUnreachable(RecoverableChannelDeliveryError):  # type: ignore[misc]
+class ProviderUnreachable(RecoverableChannelDeliveryError):  # type: ignore[misc]  # as above
     """The provider cannot be talked to at all; the next mail would meet the same.
 
     `ours` says that the settings look wrong (a refused login, say), not that the provider is down.
@@ -30,5 +30,5 @@ class ProviderUnreachable(RecoverableChannelDeliveryError):  # type: ignore[misc
         self.ours = ours
 
 
-class RecipientRefused(FatalChannelDeliveryError):  # type: ignore[misc]
+class RecipientRefused(FatalChannelDeliveryError):  # type: ignore[misc]  # as above
     """The provider refuses this one recipient or this one mail for good; nothing is wrong on our side."""
