@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
+from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connections, models, router, transaction
@@ -20,6 +21,13 @@ POSTGRESQL_DEADLOCK = "40P01"
 POSTGRESQL_SERIALIZATION = "40001"
 MARIADB_DEADLOCK = 1213
 MARIADB_LOCK_WAIT = 1205
+
+
+def slices(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of at most `size` items, in order, reading no further ahead than one list."""
+    stream = iter(items)
+    while batch := list(islice(stream, size)):
+        yield batch
 
 
 def insert_if_absent(

@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from courses import services
-from courses.bulk import retry_on_deadlock
+from courses.bulk import retry_on_deadlock, slices
 from courses.models import Certificate, Course, CourseMode, Enrollment, LearnerProfile, Section
-from courses.services.learning import CHUNK, chunks
+from courses.services.learning import CHUNK
 from courses.services.upsert import clean
 from courses.sources import UNSET, BadRow, Fact, Source, told
 
@@ -59,7 +59,7 @@ def sync(source: Source, *, report: Report, announce: bool = False) -> Totals:
         seen: dict[str, set[Any]] = {key: set() for key in source.complete(kind)} if kind in PARTS else {}
         incomplete = False
         position = 0
-        for rows in chunks(getattr(source, kind)(), CHUNK):
+        for rows in slices(getattr(source, kind)(), CHUNK):
             places = {id(row): row.place or f"row {position + offset}" for offset, row in enumerate(rows, start=1)}
             position += len(rows)
             chunk = load_chunk(kind, rows, announce=announce)
@@ -223,7 +223,7 @@ def remove_others(kind: str, seen: dict[str, set[Any]]) -> int:
     """Remove the modes or sections of the courses told that the source does not tell; return how many."""
     model, name = PARTS[kind]
     removed = 0
-    for keys in chunks(seen, CHUNK):
+    for keys in slices(seen, CHUNK):
         removed += _remove_in(model, name, {key: seen[key] for key in keys})
     return removed
 

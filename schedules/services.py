@@ -18,10 +18,9 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from courses import sites, switches
-from courses.bulk import insert_if_absent, locked, retry_on_deadlock, transaction_is_lost
+from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices, transaction_is_lost
 from courses.models import Course, Enrollment
 from courses.signals import without_personal_data
-from email_automation.pipeline.slicing import slices
 
 from . import dates
 from .facts import course_experiences, course_facts

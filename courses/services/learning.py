@@ -1,10 +1,9 @@
 """Writing enrolments and certificates."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AbstractUser
@@ -12,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from courses import signals
-from courses.bulk import any_of, insert_if_absent, locked, retry_on_deadlock
+from courses.bulk import any_of, insert_if_absent, locked, retry_on_deadlock, slices
 from courses.models import Certificate, Course, Enrollment
 from courses.services.upsert import Word, clean, record
 
@@ -73,7 +72,7 @@ def record_enrollments(facts: Iterable[EnrollmentFact], *, announce: bool = True
     Of two facts about one place in the same 500 the later one counts.
     """
     counts: Counter[str] = Counter()
-    for chunk in chunks(facts, CHUNK):
+    for chunk in slices(facts, CHUNK):
         counts.update(_record_chunk(chunk, announce=announce))
     return counts
 
@@ -134,10 +133,3 @@ def record_certificate(
 ) -> tuple[Certificate, Word]:
     """Record the state of a learner's certificate."""
     return record(Certificate, {"user": user, "course": course}, {"status": status}, reported_at=reported_at)
-
-
-def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Cut an iterable into lists of at most `size`."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from courses import sites
+from courses.bulk import slices
 
 from .. import words
 from ..models import EmailLog
@@ -21,7 +22,6 @@ from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, Tally, trace
 from .resolver import Draft
 from .run import Run
-from .slicing import slices
 
 log = logging.getLogger(__name__)
 

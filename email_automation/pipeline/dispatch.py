@@ -11,6 +11,8 @@ from datetime import date, timedelta
 from celery import current_app
 from django.db import connection
 
+from courses.bulk import slices
+
 from .. import alerts, words
 from ..conf import setting
 from ..models import MessageRun
@@ -20,7 +22,6 @@ from .message import MessageType
 from .outcome import OURS, Outcome, Tally, trace
 from .resolver import AudienceRow
 from .run import Run
-from .slicing import slices
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
-from courses.bulk import insert_if_absent, locked, retry_on_deadlock
+from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
 
 from .. import words
 from ..models import EmailLog, EmailPreference, MessageRun
@@ -27,7 +27,6 @@ from .message import MessageType
 from .outcome import Outcome, Tally
 from .resolver import AudienceRow
 from .run import Run
-from .slicing import slices
 from .writes import Prepared as Prepared
 
 Beginning = tuple[EmailLog, Prepared, timedelta]

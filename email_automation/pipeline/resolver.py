@@ -10,10 +10,11 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import QuerySet
 
+from courses.bulk import slices
+
 from . import conditions as rules
 from .conditions import Condition
 from .run import Run
-from .slicing import slices
 
 AUDIENCE_PAGE = 1000
 

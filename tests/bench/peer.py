@@ -22,10 +22,10 @@ from edx_ace.message import Message  # noqa: E402
 from edx_ace.recipient import Recipient  # noqa: E402
 
 from courses import sites  # noqa: E402
+from courses.bulk import slices  # noqa: E402
 from email_automation import consent  # noqa: E402
 from email_automation.pipeline import message, policy  # noqa: E402
 from email_automation.pipeline.run import Run  # noqa: E402
-from email_automation.pipeline.slicing import slices  # noqa: E402
 
 from .places import PEER_BROKER  # noqa: E402
 

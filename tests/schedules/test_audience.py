@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from courses.bulk import slices
 from courses.models import Course, Enrollment, SiteConfiguration
 from email_automation.pipeline import message
-from email_automation.pipeline.slicing import slices
 from schedules.models import Schedule
 from tests import factories
 
