@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -51,6 +51,9 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     max_lateness: ClassVar[int] = 0
     max_attempts: ClassVar[int] = 8
     beat: ClassVar[Beat | None] = None
+    #: What its drafts put into `shared` and `personal`: every name with an example, which is what editors of templates
+    #: see and what their templates are tried with. A list has at least one element, a dict every key.
+    variables: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def label(cls) -> str:

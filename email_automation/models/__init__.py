@@ -1,0 +1,21 @@
+"""The engine's tables: the ledger of mails and its runs, the outbox, templates, consent, and weekly figures."""
+
+from .log import EmailLog, MessageRun, pack_content
+from .outbox import EmailQueue
+from .preference import CourseOptOut, EmailPreference, SuppressedAddress
+from .progress import WeeklyProgressReport
+from .template import EmailTemplate
+from .webhooks import ProviderEventCount
+
+__all__ = [
+    "CourseOptOut",
+    "EmailLog",
+    "EmailPreference",
+    "EmailQueue",
+    "EmailTemplate",
+    "MessageRun",
+    "ProviderEventCount",
+    "SuppressedAddress",
+    "WeeklyProgressReport",
+    "pack_content",
+]

@@ -1,0 +1,138 @@
+"""The ledger: one row for each mail, and one for each run."""
+
+from __future__ import annotations
+
+import json
+import uuid
+import zlib
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sites.models import Site
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from courses.models import Course, Enrollment
+
+from .. import words
+
+MESSAGE_UUID_NAMESPACE = uuid.UUID("5b0c4e3a-6d0e-5d0b-9a52-0d9b7c0f7f11")
+
+
+class MessageRun(models.Model):
+    """One execution of one message for one site and one slot (a day, or a minute).
+
+    `status` is `running` while the audience is read, `planned` when every row is claimed and some are still to be
+    sent, `done` when none is, `partial` when planning broke off. Dry runs and runs to an override address leave none.
+    """
+
+    RUNNING = "running"
+    PLANNED = "planned"
+    DONE = "done"
+    PARTIAL = "partial"
+
+    message = models.CharField(max_length=100)
+    site = models.ForeignKey(Site, on_delete=models.CASCADE)
+    slot = models.CharField(max_length=20, help_text=_("The day, or the minute for messages that run often."))
+    status = models.CharField(max_length=10, default=RUNNING)
+    audience = models.PositiveIntegerField(default=0)
+    sent = models.PositiveIntegerField(default=0)
+    skipped = models.JSONField(default=dict, help_text=_("Number of people skipped, by reason."))
+    stopped = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    retry = models.PositiveIntegerField(default=0)
+    details = models.JSONField(default=dict, help_text=_("What the message's app wants to remember of the run."))
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["message", "site", "slot"], name="email_run_once_per_slot"),
+        ]
+        indexes = [models.Index(fields=["status", "id"], name="email_run_status")]
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.slot}"
+
+
+class EmailLog(models.Model):
+    """One mail to one person: the memory of what was sent, and the queue of what is to be sent.
+
+    Only `email_automation.pipeline.ledger` writes it. `dedupe_key` is the claim: it is unique, and null once a
+    skipped row has given it back; `occasion` keeps its text. `content` is compressed, see `set_content`.
+    """
+
+    recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="email_logs")
+    email_type = models.CharField(max_length=100, help_text=_("The name of a registered message."))
+    to_address = models.CharField(max_length=254, db_index=True)
+    target_id = models.BigIntegerField(null=True, blank=True, help_text=_("What the message's resolver was about."))
+    category = models.CharField(max_length=20)
+    priority = models.PositiveSmallIntegerField(default=words.NORMAL)
+    subject = models.CharField(max_length=255, blank=True)
+    status = models.CharField(max_length=12, default=words.PENDING)
+    reason = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    dedupe_key = models.CharField(max_length=191, null=True, unique=True, editable=False)  # noqa: DJ001
+    occasion = models.CharField(max_length=191, blank=True)
+    claim_token = models.UUIDField(null=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, editable=False)
+    # Its index is the first column of one of ours.
+    run = models.ForeignKey(
+        MessageRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="rows", db_index=False
+    )
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, db_index=False)
+    day = models.DateField(
+        null=True, blank=True, help_text=_("The run day the mail was planned for; none: an event or a call.")
+    )
+    instant = models.DateTimeField(help_text=_("The clock reading its conditions are judged by."))
+    is_test = models.BooleanField(default=False, help_text=_("Sent to an override address."))
+    course = models.ForeignKey(Course, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    enrollment = models.ForeignKey(Enrollment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    channel = models.CharField(max_length=50, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    doubts = models.PositiveSmallIntegerField(default=0, help_text=_("How often its outcome was not known."))
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    message_id = models.CharField(max_length=255, blank=True)
+    provider_message_id = models.CharField(max_length=255, blank=True, db_index=True)
+    content = models.BinaryField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    clicked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("e-mail log")
+        indexes = [
+            # What is due, in the order in which it goes; the sweep reads nothing else.
+            models.Index(fields=["status", "priority", "next_attempt_at", "id"], name="email_log_due"),
+            models.Index(fields=["run", "status"], name="email_log_run_status"),
+            models.Index(fields=["email_type", "id"], name="email_log_type"),
+        ]
+        permissions = [
+            ("explain_email", "Can see why a person got a mail or did not"),
+            ("resend_email", "Can send a mail of the log again"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email_type} #{self.pk}"
+
+    @property
+    def message_uuid(self) -> uuid.UUID:
+        """The ACE message's uuid: made from the row, so that a second attempt carries the same one."""
+        return uuid.uuid5(MESSAGE_UUID_NAMESPACE, f"{self.pk}:{self.created_at.isoformat()}")
+
+    def stored_content(self) -> dict[str, Any] | None:
+        """Return {subject, html, text, headers} as sent, or None when it was not kept."""
+        if self.content is None:
+            return None
+        content: dict[str, Any] = json.loads(zlib.decompress(bytes(self.content)))
+        return content
+
+
+def pack_content(content: dict[str, Any]) -> bytes:
+    """Compress {subject, html, text, headers} for `EmailLog.content`."""
+    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), 6)
