@@ -13,6 +13,10 @@ course_changed         course: Course; changed: frozenset of field names
 course_modes_changed   course: Course; slugs: frozenset of the modes added, changed or removed
 sections_changed       course: Course (a section added, changed or removed)
 certificates_changed   certificates: list[Certificate] (new, or with another status)
+payments_completed     payments: list[Payment] that are successful now and were not before; announce: bool
+participants_left      participants: list[Participant] whose `left_at` is known now and was not, of every kind of
+                       meeting; announce: bool
+content_published      items: list[ContentItem], published for the first time; announce: bool
 =====================  =======================================================================================
 """
 
@@ -35,6 +39,9 @@ course_changed = Signal()
 course_modes_changed = Signal()
 sections_changed = Signal()
 certificates_changed = Signal()
+payments_completed = Signal()
+participants_left = Signal()
+content_published = Signal()
 
 Receiver = Callable[..., Any]
 

@@ -1,6 +1,7 @@
 """Factories of everything on the ground floor, for all tests."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import factory
@@ -11,15 +12,21 @@ from factory.django import DjangoModelFactory
 
 from courses.models import (
     Certificate,
+    Completion,
+    ContentItem,
     Course,
     CourseFlag,
     CourseMode,
     Enrollment,
     Flag,
     LearnerProfile,
+    Meeting,
+    Participant,
+    Payment,
     Section,
     SelfPacedConfiguration,
     SiteConfiguration,
+    UserActivity,
 )
 
 
@@ -125,6 +132,75 @@ class CertificateFactory(DjangoModelFactory):
     user = factory.SubFactory(UserFactory)
     course = factory.SubFactory(CourseFactory)
     status = "downloadable"
+
+
+class PaymentFactory(DjangoModelFactory):
+    """A payment whose money has not arrived yet."""
+
+    class Meta:
+        model = Payment
+
+    user = factory.SubFactory(UserFactory)
+    course = factory.SubFactory(CourseFactory)
+    amount = Decimal("49.00")
+    currency = "usd"
+    txn_ref = factory.Sequence(lambda n: f"txn-{n}")
+    method = "card"
+    is_successful = False
+
+
+class MeetingFactory(DjangoModelFactory):
+    """An ordinary meeting of a course."""
+
+    class Meta:
+        model = Meeting
+
+    course = factory.SubFactory(CourseFactory)
+    title = factory.Sequence(lambda n: f"Lesson {n}")
+    key = factory.Sequence(lambda n: f"meeting-{n}")
+
+
+class ParticipantFactory(DjangoModelFactory):
+    """Somebody who is still in the meeting."""
+
+    class Meta:
+        model = Participant
+
+    meeting = factory.SubFactory(MeetingFactory)
+    user = factory.SubFactory(UserFactory)
+
+
+class ContentItemFactory(DjangoModelFactory):
+    """A published video."""
+
+    class Meta:
+        model = ContentItem
+
+    course = factory.SubFactory(CourseFactory)
+    kind = ContentItem.Kind.VIDEO
+    title = factory.Sequence(lambda n: f"Video {n}")
+    key = factory.Sequence(lambda n: f"item-{n}")
+
+
+class CompletionFactory(DjangoModelFactory):
+    """A video that a learner has completed now."""
+
+    class Meta:
+        model = Completion
+
+    user = factory.SubFactory(UserFactory)
+    item = factory.SubFactory(ContentItemFactory)
+
+
+class UserActivityFactory(DjangoModelFactory):
+    """A day on which a learner was in a course, for no known time."""
+
+    class Meta:
+        model = UserActivity
+
+    user = factory.SubFactory(UserFactory)
+    course = factory.SubFactory(CourseFactory)
+    date = date(2026, 3, 2)
 
 
 class LearnerProfileFactory(DjangoModelFactory):

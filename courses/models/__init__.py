@@ -2,11 +2,16 @@
 
 from courses.models.catalogue import Course, CourseMode, Section
 from courses.models.configuration import CourseFlag, Flag, SelfPacedConfiguration, SiteConfiguration, SiteOrg
+from courses.models.content import Completion, ContentItem, UserActivity
 from courses.models.fresh import FreshConfigurationModel
 from courses.models.learning import Certificate, Enrollment, LearnerProfile
+from courses.models.meetings import Meeting, Participant
+from courses.models.payments import Payment
 
 __all__ = [
     "Certificate",
+    "Completion",
+    "ContentItem",
     "Course",
     "CourseFlag",
     "CourseMode",
@@ -14,8 +19,12 @@ __all__ = [
     "Flag",
     "FreshConfigurationModel",
     "LearnerProfile",
+    "Meeting",
+    "Participant",
+    "Payment",
     "Section",
     "SelfPacedConfiguration",
     "SiteConfiguration",
     "SiteOrg",
+    "UserActivity",
 ]

@@ -26,6 +26,11 @@ class ObservedModel(models.Model):
         update_fields = kwargs.get("update_fields")
         with transaction.atomic(using=using):
             before = self._stored(using)
+            filled = self.filled(before or {}, self._after(before or {}, update_fields))
+            for name, value in filled.items():
+                setattr(self, name, value)
+            if update_fields is not None and filled:
+                kwargs["update_fields"] = update_fields = {*update_fields, *filled}
             super().save(*args, **kwargs)
             if before is None:
                 self.inserted()
@@ -33,6 +38,14 @@ class ObservedModel(models.Model):
             changed = self._changed(before, update_fields)
             if changed:
                 self.changed(before, changed)
+
+    def filled(self, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+        """Return the values that this save has to write besides.
+
+        `before` are the stored values of the observed fields, none for a new row; `after` are those that the save
+        would leave, without what the database computes itself.
+        """
+        return {}
 
     def inserted(self) -> None:
         """Tell that the row is new."""
@@ -48,19 +61,34 @@ class ObservedModel(models.Model):
         before: dict[str, Any] | None = locked(rows).values(*self.OBSERVED).first()
         return before
 
+    def _after(self, before: dict[str, Any], update_fields: Any) -> dict[str, Any]:
+        """Return the observed values that a save would leave, as far as they can be told before it."""
+        after = dict(before)
+        for field in self._written(update_fields):
+            value = getattr(self, field.attname)
+            if not hasattr(value, "resolve_expression"):
+                after[field.attname] = field.to_python(value)
+        return after
+
     def _changed(self, before: dict[str, Any], update_fields: Any) -> frozenset[str]:
         """Return the names of the observed fields that this save has written with another value."""
-        deferred = self.get_deferred_fields()
         changed = set()
+        for field in self._written(update_fields):
+            if hasattr(getattr(self, field.attname), "resolve_expression"):
+                self.refresh_from_db(fields=[field.attname])
+            if field.to_python(getattr(self, field.attname)) != before[field.attname]:
+                changed.add(field.attname)
+        return frozenset(changed)
+
+    def _written(self, update_fields: Any) -> "list[models.Field[Any, Any]]":
+        """Return the observed fields that a save writes."""
+        deferred = self.get_deferred_fields()
+        written = []
         for name in self.OBSERVED:
             field = self._meta.get_field(name)
             if not isinstance(field, models.Field):
                 raise TypeError(f"{name} is no column of {type(self).__name__}")
-            written = update_fields is None or field.name in update_fields or field.attname in update_fields
-            if not written or field.attname in deferred:
-                continue
-            if hasattr(getattr(self, field.attname), "resolve_expression"):
-                self.refresh_from_db(fields=[field.attname])
-            if field.to_python(getattr(self, field.attname)) != before[name]:
-                changed.add(name)
-        return frozenset(changed)
+            named = update_fields is None or field.name in update_fields or field.attname in update_fields
+            if named and field.attname not in deferred:
+                written.append(field)
+        return written
