@@ -217,19 +217,18 @@ def _stored_ids(
 
 
 def any_of(keys: Sequence[tuple[Any, ...]], *, attnames: Sequence[str]) -> Q:
-    """Return the condition "the columns `attnames` hold one of these keys", for keys of one or two columns."""
+    """Return the condition "the columns `attnames` hold one of these keys"."""
     if len(attnames) == 1:
         return Q(**{f"{attnames[0]}__in": [key[0] for key in keys]})
-    if len(attnames) != 2:
-        raise ValueError("a key has one or two columns")
-    # Grouped by the column with fewer values: one OR term per group.
-    few = min((0, 1), key=lambda position: len({key[position] for key in keys}))
-    groups: dict[Any, list[Any]] = {}
+    # Grouped by the column with the fewest values: one OR term per group.
+    few = min(range(len(attnames)), key=lambda position: len({key[position] for key in keys}))
+    groups: dict[Any, list[tuple[Any, ...]]] = {}
     for key in keys:
-        groups.setdefault(key[few], []).append(key[1 - few])
+        groups.setdefault(key[few], []).append(key[:few] + key[few + 1 :])
+    others = [*attnames[:few], *attnames[few + 1 :]]
     condition = Q()
-    for value, others in groups.items():
-        condition |= Q(**{attnames[few]: value, f"{attnames[1 - few]}__in": others})
+    for value, rests in groups.items():
+        condition |= Q(**{attnames[few]: value}) & any_of(rests, attnames=others)
     return condition
 
 

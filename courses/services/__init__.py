@@ -6,7 +6,14 @@ that is older than what is known. Malformed values raise ValidationError with th
 """
 
 from courses.services.accounts import LearnerFact, record_learners, record_profile, record_user
-from courses.services.catalogue import record_course, record_mode, record_section, remove_mode, remove_section
+from courses.services.catalogue import (
+    record_content_item,
+    record_course,
+    record_mode,
+    record_section,
+    remove_mode,
+    remove_section,
+)
 from courses.services.learning import (
     EnrollmentFact,
     end_enrollment,
@@ -14,19 +21,39 @@ from courses.services.learning import (
     record_enrollment,
     record_enrollments,
 )
+from courses.services.meetings import record_attendance, record_meeting
+from courses.services.payments import record_payment
+from courses.services.progress import (
+    ActivityFact,
+    CompletionFact,
+    record_activities,
+    record_activity,
+    record_completion,
+    record_completions,
+)
 from courses.services.upsert import Word
 
 __all__ = [
+    "ActivityFact",
+    "CompletionFact",
     "EnrollmentFact",
     "LearnerFact",
     "Word",
     "end_enrollment",
+    "record_activities",
+    "record_activity",
+    "record_attendance",
     "record_certificate",
+    "record_completion",
+    "record_completions",
+    "record_content_item",
     "record_course",
     "record_enrollment",
     "record_enrollments",
     "record_learners",
+    "record_meeting",
     "record_mode",
+    "record_payment",
     "record_profile",
     "record_section",
     "record_user",

@@ -1,11 +1,11 @@
-"""Writing courses, sections and modes."""
+"""Writing courses, sections, modes and content."""
 
 from datetime import datetime
 from typing import Any
 
 from courses.bulk import retry_on_deadlock
-from courses.models import Course, CourseMode, Section
-from courses.services.upsert import Word, record
+from courses.models import ContentItem, Course, CourseMode, Section
+from courses.services.upsert import Word, check_key, record
 
 
 @retry_on_deadlock
@@ -36,3 +36,13 @@ def record_mode(course: Course, slug: str, **fields: Any) -> tuple[CourseMode, W
 def remove_mode(course: Course, slug: str) -> bool:
     """Remove a mode of a course; tell whether there was one."""
     return CourseMode.objects.filter(course=course, slug=slug).delete()[0] > 0
+
+
+@retry_on_deadlock
+def record_content_item(course: Course, key: str, *, announce: bool = True, **fields: Any) -> tuple[ContentItem, Word]:
+    """Record an item of a course, found by its key alone; `fields` are columns of ContentItem, those not named stay.
+
+    `announce` False: the learners are not told of its first publication.
+    """
+    check_key("key", key)
+    return record(ContentItem, {"key": key}, {"course": course, **fields}, save={"announce": announce})

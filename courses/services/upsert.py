@@ -25,7 +25,7 @@ def record(
     """Insert the row of a key, or write the fields that differ.
 
     `reported_at` is the time of the event that tells the facts: one that is older than the newest known for the row is
-    "stale" and writes nothing. `save` are arguments for the save of a new row.
+    "stale" and writes nothing. `save` are arguments for the row's save.
     """
     with transaction.atomic():
         row = locked(model._base_manager.filter(**lookup)).first()
@@ -40,10 +40,12 @@ def record(
                 row = locked(model._base_manager.filter(**lookup)).first()
                 if row is None:
                     raise
-        return _write_differences(row, fields, reported_at=reported_at)
+        return _write_differences(row, fields, reported_at=reported_at, save=save or {})
 
 
-def _write_differences(row: Row, fields: dict[str, Any], *, reported_at: datetime | None) -> tuple[Row, Word]:
+def _write_differences(
+    row: Row, fields: dict[str, Any], *, reported_at: datetime | None, save: dict[str, Any]
+) -> tuple[Row, Word]:
     """Write the fields of a stored, locked row that differ."""
     if is_stale(row, reported_at):
         return row, "stale"
@@ -54,13 +56,19 @@ def _write_differences(row: Row, fields: dict[str, Any], *, reported_at: datetim
             written.append("reported_at")
         if any(field.name == "modified" for field in row._meta.concrete_fields):
             written.append("modified")
-        row.save(update_fields=written)
+        row.save(update_fields=written, **save)
         return row, "changed"
     if reported_at is not None and row.reported_at != reported_at:  # type: ignore[attr-defined]  # a caller's model has it
         # Not a change that anybody hears of, but later events are compared with it.
         type(row)._base_manager.filter(pk=row.pk).update(reported_at=reported_at)
         row.reported_at = reported_at  # type: ignore[attr-defined]  # a caller's model has it
     return row, "unchanged"
+
+
+def check_key(name: str, value: str) -> None:
+    """Refuse an empty key, which would find a row that has none."""
+    if not value:
+        raise ValidationError({name: "must not be empty."})
 
 
 def is_stale(row: models.Model | None, reported_at: datetime | None) -> bool:
@@ -93,9 +101,15 @@ def clean(row: models.Model, only: Iterable[str] | None = None) -> None:
 
 
 def _check_told(field: "models.Field[Any, Any]", value: Any) -> None:
-    """Refuse what Django's own checks let through: null in a field that may be blank, a time without a zone."""
+    """Refuse what Django's own checks let through.
+
+    That is null in a field that may be blank, a time without a zone, and a time where a day is asked for: which day it
+    is depends on somebody's clock.
+    """
     written_by_django = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
     if value is None and not field.null and not written_by_django:
         raise ValidationError({field.name: "must not be null."})
     if isinstance(value, datetime) and value.tzinfo is None:
         raise ValidationError({field.name: "must have a time zone. Allowed: for example 2026-03-01T00:00:00Z."})
+    if isinstance(value, datetime) and field.get_internal_type() == "DateField":
+        raise ValidationError({field.name: "must be a day. Allowed: for example 2026-03-01."})
