@@ -13,15 +13,21 @@ from courses.forms import CourseForm, SiteConfigurationForm
 from courses.history_admin import HistoryAdmin
 from courses.models import (
     Certificate,
+    Completion,
+    ContentItem,
     Course,
     CourseFlag,
     CourseMode,
     Enrollment,
     Flag,
     LearnerProfile,
+    Meeting,
+    Participant,
+    Payment,
     Section,
     SelfPacedConfiguration,
     SiteConfiguration,
+    UserActivity,
 )
 from courses.paginator import BoundedPaginator
 
@@ -62,7 +68,7 @@ class CoursePartAdmin(LargeTableAdmin):
 
     autocomplete_fields = ("course",)
     list_select_related = ("course",)
-    search_fields = ("course__key__exact",)
+    search_fields: ClassVar[tuple[str, ...]] = ("course__key__exact",)
     search_help_text = "Exact course key."
 
 
@@ -81,12 +87,33 @@ class CourseModeAdmin(CoursePartAdmin):
     list_display = ("course", "slug", "price", "currency", "expires_at", "sku")
 
 
+@admin.register(ContentItem)
+class ContentItemAdmin(CoursePartAdmin):
+    """Videos, quizzes and assignments."""
+
+    list_display = ("id", "title", "kind", "course", "is_published", "published_at")
+    list_filter = ("kind", "is_published")
+    search_fields = ("key__exact", "course__key__exact")
+    search_help_text = "Exact key of the item or of its course."
+    readonly_fields = ("published_at",)
+
+
+@admin.register(Meeting)
+class MeetingAdmin(CoursePartAdmin):
+    """Meetings."""
+
+    list_display = ("id", "title", "course", "is_demo", "starts_at")
+    list_filter = ("is_demo",)
+    search_fields = ("key__exact", "course__key__exact")
+    search_help_text = "Exact key of the meeting or of its course."
+
+
 class LearnerInCourseAdmin(LargeTableAdmin):
     """What a learner has in a course."""
 
-    raw_id_fields = ("user", "course")
+    raw_id_fields: ClassVar[tuple[str, ...]] = ("user", "course")
     list_select_related = ("user", "course")
-    search_fields = ("user__username__exact", "course__key__exact")
+    search_fields: ClassVar[tuple[str, ...]] = ("user__username__exact", "course__key__exact")
     search_help_text = "Exact user name or course key."
     readonly_fields: ClassVar[tuple[str, ...]] = ("reported_at",)
 
@@ -105,6 +132,52 @@ class CertificateAdmin(LearnerInCourseAdmin):
 
     list_display = ("id", "user", "course", "status", "modified")
     readonly_fields = ("reported_at", "modified")
+
+
+@admin.register(Payment)
+class PaymentAdmin(LearnerInCourseAdmin):
+    """Payments. Who has paid what is written once; whether the money has arrived can be corrected."""
+
+    WRITTEN_ONCE = ("user", "amount", "currency", "txn_ref", "created_at")
+
+    list_display = ("id", "user", "course", "amount", "currency", "method", "is_successful", "paid_at")
+    raw_id_fields = ("user", "course", "enrollment")
+    search_fields = ("txn_ref__exact", "user__username__exact", "course__key__exact")
+    search_help_text = "Exact transaction, user name or course key."
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Payment | None = None) -> tuple[str, ...]:
+        """Add, to what is always shown only, what a stored payment says of the money."""
+        return self.readonly_fields if obj is None else (*self.WRITTEN_ONCE, *self.readonly_fields)
+
+
+@admin.register(Participant)
+class ParticipantAdmin(LargeTableAdmin):
+    """Who was in which meeting."""
+
+    list_display = ("id", "user", "meeting__title", "joined_at", "left_at")
+    raw_id_fields = ("user", "meeting")
+    list_select_related = ("user", "meeting")
+    search_fields = ("user__username__exact", "meeting__key__exact")
+    search_help_text = "Exact user name or key of the meeting."
+
+
+@admin.register(Completion)
+class CompletionAdmin(LargeTableAdmin):
+    """What learners have completed."""
+
+    list_display = ("id", "user", "item", "completed_at")
+    raw_id_fields = ("user", "item")
+    list_select_related = ("user", "item")
+    search_fields = ("user__username__exact", "item__key__exact")
+    search_help_text = "Exact user name or key of the item."
+
+
+@admin.register(UserActivity)
+class UserActivityAdmin(LearnerInCourseAdmin):
+    """Days on which learners were in a course."""
+
+    list_display = ("id", "user", "course", "date", "seconds")
+    readonly_fields = ()
 
 
 @admin.register(LearnerProfile)

@@ -12,23 +12,41 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from courses.models import Course, CourseFlag, Flag, SelfPacedConfiguration, SiteConfiguration
+from courses import signals
+from courses.models import (
+    ContentItem,
+    Course,
+    CourseFlag,
+    Flag,
+    Payment,
+    SelfPacedConfiguration,
+    SiteConfiguration,
+)
+from tests.courses.helpers import heard
 from tests.factories import (
     CertificateFactory,
+    CompletionFactory,
+    ContentItemFactory,
     CourseFactory,
     CourseFlagFactory,
     CourseModeFactory,
     EnrollmentFactory,
     FlagFactory,
     LearnerProfileFactory,
+    MeetingFactory,
+    ParticipantFactory,
+    PaymentFactory,
     SectionFactory,
     SelfPacedConfigurationFactory,
     SiteConfigurationFactory,
     SiteFactory,
+    UserActivityFactory,
     UserFactory,
 )
 
 pytestmark = pytest.mark.django_db
+
+KEY = "course-v1:edX+C+2017"
 
 FACTORIES = {
     "course": CourseFactory,
@@ -36,6 +54,12 @@ FACTORIES = {
     "coursemode": CourseModeFactory,
     "enrollment": EnrollmentFactory,
     "certificate": CertificateFactory,
+    "contentitem": ContentItemFactory,
+    "meeting": MeetingFactory,
+    "payment": PaymentFactory,
+    "participant": ParticipantFactory,
+    "completion": CompletionFactory,
+    "useractivity": UserActivityFactory,
     "learnerprofile": LearnerProfileFactory,
     "siteconfiguration": SiteConfigurationFactory,
     "flag": FlagFactory,
@@ -85,31 +109,34 @@ def test_needs_the_same_queries_for_a_flag_with_many_courses(operator: Client) -
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "field", "value"),
     [
-        ("course", "course-v1:edX+C+2017"),
-        ("section", "course-v1:edX+C+2017"),
-        ("coursemode", "course-v1:edX+C+2017"),
-        ("enrollment", "course-v1:edX+C+2017"),
-        ("enrollment", "ada"),
-        ("certificate", "ada"),
-        ("learnerprofile", "ada"),
-        ("siteconfiguration", "one.example.com"),
-        ("flag", "some.flag"),
+        ("course", "key", KEY),
+        ("section", "course__key", KEY),
+        ("coursemode", "course__key", KEY),
+        ("contentitem", "course__key", KEY),
+        ("contentitem", "key", "video-one"),
+        ("meeting", "course__key", KEY),
+        ("meeting", "key", "room-one"),
+        ("enrollment", "course__key", KEY),
+        ("enrollment", "user__username", "ada"),
+        ("certificate", "user__username", "ada"),
+        ("payment", "course__key", KEY),
+        ("payment", "user__username", "ada"),
+        ("payment", "txn_ref", "txn-one"),
+        ("participant", "user__username", "ada"),
+        ("participant", "meeting__key", "room-one"),
+        ("completion", "user__username", "ada"),
+        ("completion", "item__key", "video-one"),
+        ("useractivity", "course__key", KEY),
+        ("useractivity", "user__username", "ada"),
+        ("learnerprofile", "user__username", "ada"),
+        ("siteconfiguration", "site__domain", "one.example.com"),
+        ("flag", "name", "some.flag"),
     ],
 )
-def test_finds_rows_by_exact_key_or_name(operator: Client, name: str, value: str) -> None:
-    given = {
-        "course": {"key": value},
-        "section": {"course__key": value},
-        "coursemode": {"course__key": value},
-        "enrollment": {"user__username": value} if value == "ada" else {"course__key": value},
-        "certificate": {"user__username": value},
-        "learnerprofile": {"user__username": value},
-        "siteconfiguration": {"site__domain": value},
-        "flag": {"name": value},
-    }
-    FACTORIES[name](**given[name])
+def test_finds_rows_by_exact_key_or_name(operator: Client, name: str, field: str, value: str) -> None:
+    FACTORIES[name](**{field: value})
     FACTORIES[name]()
     url = reverse(f"admin:courses_{name}_changelist")
     assert operator.get(url, {"q": value}).context["cl"].result_count == 1
@@ -254,3 +281,37 @@ def test_switches_self_paced_courses_on_with_a_new_row(operator: Client) -> None
     assert operator.post(url, {"enabled": "on"}).status_code == 302
     assert SelfPacedConfiguration.objects.get().enabled
     assert "checked" in operator.get(url).content.decode()
+
+
+def payment_form(**fields: Any) -> dict[str, Any]:
+    return {"method": "card", "paid_at_0": "", "paid_at_1": "", "course": "", "enrollment": ""} | fields
+
+
+def test_lets_the_success_of_a_payment_be_corrected_and_not_what_was_paid(operator: Client) -> None:
+    payment = PaymentFactory()
+    url = reverse("admin:courses_payment_change", args=[payment.pk])
+    data = payment_form(is_successful="on", amount="1.00", currency="eur", txn_ref="other", user=UserFactory().pk)
+    with heard(signals.payments_completed) as calls:
+        assert operator.post(url, data).status_code == 302
+    stored = Payment.objects.get()
+    assert (stored.user, stored.amount, stored.currency) == (payment.user, payment.amount, payment.currency)
+    assert (stored.txn_ref, stored.is_successful) == (payment.txn_ref, True)
+    assert [(call["payments"], call["announce"]) for call in calls] == [([payment], True)]
+
+
+def test_adds_payments_without_a_transaction(operator: Client) -> None:
+    for _ in range(2):
+        data = payment_form(user=UserFactory().pk, amount="5", currency="usd", txn_ref="")
+        data |= {"created_at_0": "2026-03-02", "created_at_1": "09:00:00"}
+        assert operator.post(reverse("admin:courses_payment_add"), data).status_code == 302
+    assert list(Payment.objects.values_list("txn_ref", flat=True)) == [None, None]
+
+
+def test_shows_when_an_item_was_first_published_and_lets_nobody_change_it(operator: Client) -> None:
+    item = ContentItemFactory(is_published=False)
+    data = {"course": item.course_id, "kind": "quiz", "title": "New", "url": "", "key": "", "is_published": "on"}
+    data |= {"published_at_0": "2020-01-01", "published_at_1": "00:00:00"}
+    assert operator.post(reverse("admin:courses_contentitem_change", args=[item.pk]), data).status_code == 302
+    stored = ContentItem.objects.get()
+    assert (stored.kind, stored.key) == ("quiz", None)
+    assert timezone.now() - stored.published_at < timedelta(minutes=1)
