@@ -4,11 +4,47 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+
+from django.contrib.sites.models import Site
+from django.templatetags.static import static
+
+from courses import sites
 
 # Stands for the message's own uuid while a draft is shared by a cohort. It is a uuid itself, so every escaping,
 # quoting and encoding a template may apply leaves it as it is.
 MESSAGE_UUID = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://cadence.invalid/message-uuid"))
+
+
+class SiteLinks:
+    """The links of one mail: absolute, and tracked for one message of one app and one first course."""
+
+    def __init__(self, site: Site, *, source: str, campaign: str, first_course: str) -> None:
+        self._site = site
+        self._source = source
+        self._campaign = campaign
+        self._term = first_course
+
+    def course_home(self, key: str) -> str:
+        """Return the home page of a course."""
+        return self.tracked(sites.course_home_url(self._site, key))
+
+    def dashboard(self) -> str:
+        """Return the learner's dashboard."""
+        return self.tracked(sites.dashboard_url(self._site))
+
+    def picture(self, name: str) -> str:
+        """Return a static file's absolute address, without utm values; '' when the storage does not know the file."""
+        try:
+            path = static(name)
+        except ValueError:
+            # A storage with a manifest refuses what collectstatic has not seen; a mail says all without its picture.
+            return ""
+        return urljoin(f"{sites.site_url(self._site)}/", path)
+
+    def tracked(self, url: str) -> str:
+        """Return an address with the utm values of this mail."""
+        return tracked(url, source=self._source, campaign=self._campaign, term=self._term)
 
 
 def tracked(url: str, *, source: str, campaign: str, term: str) -> str:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
+
+from courses.models import ContentItem, Course, Enrollment, Meeting, Payment
+
+from .language import long_date
+from .links import SiteLinks
+from .models import WeeklyProgressReport
+
+#: What a mail can be about; None in a template where it does not apply.
+ABOUT: Final = ("course", "enrollment", "payment")
 
 #: What every template may use, whatever the message, with an example of each. `course`, `enrollment` and `payment` are
 #: None where they do not apply.
@@ -32,3 +43,74 @@ EXAMPLES: Final[dict[str, Any]] = {
     "direction": "ltr",
     "is_test": False,
 }
+
+
+def course(row: Course, *, url: str) -> dict[str, str]:
+    """Return what a mail may say of a course; `url` is its tracked address."""
+    return {
+        "title": row.title or row.key,
+        "key": row.key,
+        "org": row.org,
+        "price": money(row.price),
+        "currency": row.currency.upper(),
+        "url": url,
+    }
+
+
+def enrollment(row: Enrollment, *, language: str) -> dict[str, str]:
+    """Return what a mail may say of an enrolment."""
+    return {"mode": row.mode, "date": long_date(row.created_at, language)}
+
+
+def payment(row: Payment, *, language: str) -> dict[str, str]:
+    """Return what a mail may say of a payment."""
+    return {
+        "amount": money(row.amount),
+        "currency": row.currency.upper(),
+        "txn_ref": row.txn_ref or "",
+        "method": row.method,
+        "date": long_date(row.paid_at or row.created_at, language),
+    }
+
+
+def meeting(row: Meeting, *, language: str) -> dict[str, str]:
+    """Return what a mail may say of a meeting."""
+    return {"title": row.title, "date": long_date(row.starts_at, language) if row.starts_at else ""}
+
+
+def item(row: ContentItem, *, url: str) -> dict[str, str]:
+    """Return what a mail may say of new content; `url` is its tracked address."""
+    return {"title": row.title, "kind": row.kind, "url": url}
+
+
+def report(row: WeeklyProgressReport, *, language: str) -> dict[str, Any]:
+    """Return what a mail may say of a week's progress."""
+    figures = {
+        f"{name}_{kind}": getattr(row, f"{name}_{kind}")
+        for kind in ("completed", "this_week")
+        for name in ("videos", "quizzes", "assignments")
+    }
+    return {
+        "week_start": long_date(row.week_start, language),
+        "week_end": long_date(row.week_end, language),
+        "completion_percentage": f"{row.completion_percentage.normalize():f}",
+        "completed": row.completed,
+        "total": row.total,
+        "total_videos": row.total_videos,
+        "total_quizzes": row.total_quizzes,
+        "total_assignments": row.total_assignments,
+        **figures,
+        "time_spent": row.time_spent,
+    }
+
+
+def ways_on(given: Mapping[str, Any], links: SiteLinks) -> dict[str, str]:
+    """Return where a called mail leads: to the course it is about, else to the dashboard."""
+    dashboard = links.dashboard()
+    about = given.get("course")
+    return {"dashboard_url": dashboard, "cta_url": about["url"] if isinstance(about, Mapping) else dashboard}
+
+
+def money(amount: Decimal | None) -> str:
+    """Return an amount with two decimals, '' for none."""
+    return "" if amount is None else f"{amount:.2f}"

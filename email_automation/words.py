@@ -59,6 +59,7 @@ OPTED_OUT: Final = "opted_out"
 OPTED_OUT_COURSE: Final = "opted_out:course"
 SUPPRESSED: Final = "suppressed"
 REFUSED_CHANNEL: Final = "channel_refused"
+INCOMPLETE: Final = "incomplete"
 GAVE_UP: Final = "gave_up"
 IN_DOUBT: Final = "in_doubt"
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.contrib.sites.models import Site
 from django.db.models import Q, QuerySet
-from django.utils import formats, translation
 
 from courses import sites
-from courses.languages import closest_language
-from courses.models import CourseMode, LearnerProfile
-from email_automation import words
+from courses.models import CourseMode
+from email_automation import values, words
+from email_automation.language import chosen_language, long_date, wishes_of
 from email_automation.pipeline.conditions import Condition
 from email_automation.pipeline.policy import course_opt_outs
 from email_automation.pipeline.resolver import Draft, Resolver
@@ -129,7 +127,7 @@ class ScheduleResolver(Resolver):
             by_target[self.target_of(schedule)].append(schedule)
         learners = {schedule.enrollment.user_id for schedule in schedules}
         out = course_opt_outs(learners)
-        profiles = dict(LearnerProfile.objects.filter(user_id__in=learners).values_list("user_id", "language"))
+        profiles = wishes_of(learners)
         site = Site.objects.select_related("configuration").get(pk=run.site_id)
         platform_language = getattr(getattr(site, "configuration", None), "language", "")
         facts = self.facts({schedule.enrollment.course_id for schedule in schedules})
@@ -173,6 +171,7 @@ class ScheduleResolver(Resolver):
         course = first.enrollment.course
         course_url, dashboard_url = links.course_home(course.key), links.dashboard()
         shared: dict[str, Any] = {
+            "course": values.course(course, url=course_url),
             "course_name": course.title,
             "course_url": course_url,
             "course_ids": [row.enrollment.course.key for row in schedules],
@@ -225,18 +224,3 @@ def can_upgrade(schedule: Schedule, verified_mode: CourseMode | None, now: datet
         and verified_mode is not None
         and (verified_mode.expires_at is None or verified_mode.expires_at > now)
     )
-
-
-def chosen_language(*wishes: str) -> str:
-    """Return the released language closest to the first wish that has one: learner's, course's, site's, platform's."""
-    for wish in (*wishes, settings.LANGUAGE_CODE):
-        if released := closest_language(wish, [code for code, _ in settings.LANGUAGES]):
-            return released
-    return settings.LANGUAGE_CODE
-
-
-def long_date(moment: datetime, language: str) -> str:
-    """Return the UTC date of a moment as long text in a language, for example `8 de agosto de 2017`."""
-    with translation.override(language):
-        # English alone abbreviates months in its date format (N); F is the full name in every language.
-        return formats.date_format(moment.astimezone(UTC).date(), formats.get_format("DATE_FORMAT").replace("N", "F"))

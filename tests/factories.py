@@ -30,6 +30,19 @@ from courses.models import (
 )
 
 
+class QuietFactory(DjangoModelFactory):
+    """A fact that is recorded without telling anybody, unless `announce` is true; most tests are not about its mail."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def _create(cls, model_class: Any, *args: Any, announce: bool = False, **kwargs: Any) -> Any:
+        row = model_class(*args, **kwargs)
+        row.save(announce=announce)
+        return row
+
+
 class UserFactory(DjangoModelFactory):
     """A mailable learner. The password counts as usable, costs no hashing and lets nobody in (use force_login)."""
 
@@ -111,7 +124,7 @@ class SectionFactory(DjangoModelFactory):
     highlights = factory.LazyFunction(list)
 
 
-class EnrollmentFactory(DjangoModelFactory):
+class EnrollmentFactory(QuietFactory):
     """An active audit enrolment."""
 
     class Meta:
@@ -134,7 +147,7 @@ class CertificateFactory(DjangoModelFactory):
     status = "downloadable"
 
 
-class PaymentFactory(DjangoModelFactory):
+class PaymentFactory(QuietFactory):
     """A payment whose money has not arrived yet."""
 
     class Meta:
@@ -160,7 +173,7 @@ class MeetingFactory(DjangoModelFactory):
     key = factory.Sequence(lambda n: f"meeting-{n}")
 
 
-class ParticipantFactory(DjangoModelFactory):
+class ParticipantFactory(QuietFactory):
     """Somebody who is still in the meeting."""
 
     class Meta:
@@ -170,7 +183,7 @@ class ParticipantFactory(DjangoModelFactory):
     user = factory.SubFactory(UserFactory)
 
 
-class ContentItemFactory(DjangoModelFactory):
+class ContentItemFactory(QuietFactory):
     """A published video."""
 
     class Meta:

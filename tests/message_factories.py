@@ -7,7 +7,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.sites.models import Site
+from waffle.models import Switch
 
+from email_automation.events import HOLD, STOP
 from schedules import dates
 from schedules.models import Schedule, ScheduleConfig, ScheduleExperience, ScheduleRecompute
 from tests import factories
@@ -17,6 +19,8 @@ class MessageFactory(ABC):
     """Makes people due, and works the message's switches. One factory makes data in one test only."""
 
     label: ClassVar[str]
+    #: Whether it is due on one day only; a weekly mail is due on each day of its week.
+    one_day: ClassVar[bool] = True
 
     @abstractmethod
     def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
@@ -106,6 +110,90 @@ class CourseUpdate(_ScheduleMessage):
         return {"start_date": start, "upgrade_deadline": dates.day_start(day) + timedelta(days=21)}
 
 
+class _Event(MessageFactory):
+    """Facts of the day that were recorded without telling anybody."""
+
+    def __init__(self) -> None:
+        self._course: Any = None
+
+    def switch(self, site: Site, *, enqueue: bool, deliver: bool) -> None:
+        name = self.label.partition(".")[2]
+        for switch, stage_open in ((HOLD, enqueue), (STOP, deliver)):
+            Switch.objects.update_or_create(name=switch.format(name), defaults={"active": not stage_open})
+
+    def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
+        if self._course is None:
+            self._course = factories.CourseFactory(start=None, price="49.00", currency="eur")
+        people = []
+        for _ in range(number):
+            person = self.happen(self._course, dates.day_start(day) + timedelta(hours=9))
+            if language:
+                factories.LearnerProfileFactory(user=person, language=language)
+            people.append(person)
+        return people
+
+    @abstractmethod
+    def happen(self, course: Any, moment: datetime) -> Any:
+        """Let the fact happen to somebody new, and return whom."""
+
+
+class Enrolled(_Event):
+    label = "email_automation.enrollment"
+
+    def happen(self, course: Any, moment: datetime) -> Any:
+        return factories.EnrollmentFactory(course=course, created_at=moment).user
+
+
+class Paid(_Event):
+    label = "email_automation.payment_confirmation"
+
+    def happen(self, course: Any, moment: datetime) -> Any:
+        return factories.PaymentFactory(course=course, is_successful=True, paid_at=moment).user
+
+
+class LeftDemo(_Event):
+    label = "email_automation.demo_completed"
+
+    def happen(self, course: Any, moment: datetime) -> Any:
+        meeting = factories.MeetingFactory(course=course, is_demo=True)
+        return factories.ParticipantFactory(meeting=meeting, left_at=moment).user
+
+
+class NewContent(_Event):
+    label = "email_automation.new_content"
+
+    def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
+        # Another day's learners must not be in this day's course.
+        self._course = factories.CourseFactory(start=None)
+        factories.ContentItemFactory(course=self._course, published_at=dates.day_start(day) + timedelta(hours=9))
+        return super().due(number, day=day, site=site, language=language)
+
+    def happen(self, course: Any, moment: datetime) -> Any:
+        return factories.EnrollmentFactory(course=course, created_at=moment - timedelta(days=7)).user
+
+
+class WeeklyProgress(_Event):
+    label = "email_automation.weekly_progress"
+    one_day = False
+
+    def happen(self, course: Any, moment: datetime) -> Any:
+        person = factories.EnrollmentFactory(course=course, created_at=moment - timedelta(days=14)).user
+        item = factories.ContentItemFactory(course=course, published_at=moment - timedelta(days=14))
+        factories.CompletionFactory(user=person, item=item, completed_at=moment - timedelta(days=7))
+        return person
+
+
 FACTORIES: dict[str, type[MessageFactory]] = {
-    factory.label: factory for factory in (NudgeDay3, NudgeDay10, UpgradeReminder, CourseUpdate)
+    factory.label: factory
+    for factory in (
+        NudgeDay3,
+        NudgeDay10,
+        UpgradeReminder,
+        CourseUpdate,
+        Enrolled,
+        Paid,
+        LeftDemo,
+        NewContent,
+        WeeklyProgress,
+    )
 }

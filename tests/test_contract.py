@@ -23,7 +23,7 @@ from courses.models import Course
 from email_automation import consent, words
 from email_automation.explanation import explain
 from email_automation.models import CourseOptOut, EmailLog, MessageRun
-from email_automation.pipeline import dispatch, message, policy, sweep
+from email_automation.pipeline import dispatch, message, policy, sweep, wake
 from email_automation.pipeline.delivery import SLICE, check, deliver
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
@@ -195,7 +195,7 @@ def planned(kind: type[message.MessageType], site: Site, settings: Any, **option
     settings.CELERY_BROKER_URL = "memory://"
     try:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(dispatch.current_app, "send_task", lambda *args, **kwargs: None)
+            patched.setattr(wake.current_app, "send_task", lambda *args, **kwargs: None)
             summary = run(kind, site, **options)
     finally:
         settings.CELERY_BROKER_URL = ""
@@ -286,7 +286,7 @@ def test_nothing_personal_crosses_the_broker(
 ) -> None:
     people = factory.due(2, day=DAY, site=site)
     sent: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(dispatch.current_app, "send_task", lambda *args, **kwargs: sent.append((*args, kwargs)))
+    monkeypatch.setattr(wake.current_app, "send_task", lambda *args, **kwargs: sent.append((*args, kwargs)))
     settings.CELERY_BROKER_URL = "memory://"
     summary = run(kind, site)
     payload = json.dumps(sent)
@@ -365,7 +365,8 @@ def test_a_given_date_equals_waiting_for_it(
     kind: type[message.MessageType], factory: MessageFactory, site: Site
 ) -> None:
     factory.due(2, day=DAY, site=site)
-    factory.due(3, day=DAY + timedelta(days=1), site=site)
+    if factory.one_day:
+        factory.due(3, day=DAY + timedelta(days=1), site=site)
 
     def planned_for(summary: dispatch.Summary) -> tuple[Any, ...]:
         rows = sorted(EmailLog.objects.values_list("recipient_id", "occasion", "subject", "day", "instant"))
@@ -432,7 +433,7 @@ def test_explain_agrees_with_the_run(kind: type[message.MessageType], factory: M
     (person,) = factory.due(1, day=DAY, site=site)
     assert explain(kind, person.pk, site.pk, day=DAY).due
     assert explain(kind, person.pk, site.pk, day=DAY).verdict == "A run of this day would send this mail."
-    assert not explain(kind, person.pk, site.pk, day=DAY + timedelta(days=5)).due
+    assert not explain(kind, person.pk, site.pk, day=DAY + timedelta(days=5)).due or not factory.one_day
     run(kind, site)
     after = explain(kind, person.pk, site.pk, day=DAY)
     assert [entry.status for entry in after.entries] == [words.SENT]

@@ -7,6 +7,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from django.db import connection
@@ -15,12 +16,13 @@ from courses import sites
 from courses.bulk import slices
 
 from .. import words
-from ..models import EmailLog
+from ..models import EmailLog, EmailQueue
 from . import ledger, letters, policy
 from . import message as messages
+from .calls import CallResolver
 from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, Tally, trace
-from .resolver import Draft
+from .resolver import Draft, Resolver
 from .run import Run
 
 log = logging.getLogger(__name__)
@@ -64,12 +66,33 @@ def _by_run(rows: Sequence[EmailLog]) -> Iterator[tuple[type[MessageType], Run, 
     seen: Counter[tuple[Any, ...]] = Counter()
     for row in rows:
         override = row.to_address if row.is_test else ""
-        key = (row.email_type, row.site_id, row.instant, row.day, override)
-        groups.setdefault((*key, seen[*key, row.target_id]), []).append(row)
-        seen[*key, row.target_id] += 1
-    for (name, site_id, instant, day, override, _), group in groups.items():
+        key = (row.email_type, row.site_id, row.instant, row.day, override, row.target_id is None)
+        target = _target_of(row)
+        groups.setdefault((*key, seen[*key, target]), []).append(row)
+        seen[*key, target] += 1
+    for (name, site_id, instant, day, override, _, _), group in groups.items():
         message = messages.get(name)
-        yield message, Run(message=message.label(), site_id=site_id, now=instant, day=day, override=override), group
+        run = Run(
+            message=message.label(),
+            site_id=site_id,
+            now=instant,
+            day=day or instant.astimezone(UTC).date(),
+            override=override,
+            triggered=day is None,
+        )
+        yield message, run, group
+
+
+def _target_of(row: EmailLog) -> int:
+    """Return what a row's resolver is asked about: the message's target or, for a call, the call's entry."""
+    if row.target_id is not None:
+        return row.target_id
+    queued: EmailQueue | None = getattr(row, "queued", None)
+    return queued.pk if queued is not None else 0
+
+
+def _resolver_of(message: type[MessageType], rows: Sequence[EmailLog]) -> Resolver:
+    return CallResolver(message) if rows[0].target_id is None else message.resolver()
 
 
 def _deliver_group(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally) -> None:
@@ -85,8 +108,8 @@ def _deliver_group(message: type[MessageType], run: Run, rows: list[EmailLog], t
 
 
 def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally) -> None:
-    by_target = {row.target_id: row for row in rows if row.target_id is not None}
-    checked = check(message, run, list(by_target))
+    by_target = {_target_of(row): row for row in rows}
+    checked = check(message, run, list(by_target), resolver=_resolver_of(message, rows))
     for reason in sorted(set(checked.refused.values())):
         refused = [by_target[target] for target, word in checked.refused.items() if word == reason]
         tally.update(ledger.settle(refused, Outcome.skipped(reason)))
@@ -138,12 +161,15 @@ def _note(tally: Tally, done: tuple[EmailLog, Outcome] | None, recorded: Outcome
         tally.note(recorded, run_id=done[0].run_id)
 
 
-def check(message: type[MessageType], run: Run, target_ids: Sequence[int]) -> Checked:
+def check(
+    message: type[MessageType], run: Run, target_ids: Sequence[int], *, resolver: Resolver | None = None
+) -> Checked:
     """Return what may go out now and why the rest may not: conditions, then policy, then the message's switches.
 
-    A constant number of statements, whatever the number of targets. Dry runs ask the same question.
+    A constant number of statements, whatever the number of targets. Dry runs ask the same question. The targets are
+    those of the message's own resolver unless another is given.
     """
-    resolver = message.resolver()
+    resolver = resolver or message.resolver()
     # By target: a resolver that drafted somebody twice must not mail them twice.
     drafts = list({draft.target_id: draft for draft in resolver.drafts(run, target_ids)}.values())
     refused = {draft.target_id: draft.skip for draft in drafts if draft.skip}

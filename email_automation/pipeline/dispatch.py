@@ -4,82 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
 
-from celery import current_app
 from django.db import connection
 
 from courses.bulk import slices
 
-from .. import alerts, words
+from .. import alerts
 from ..conf import setting
 from ..models import MessageRun
-from . import ledger, policy, runs
-from .delivery import SLICE, check, deliver
+from . import ledger, runs, wake
+from .delivery import SLICE, deliver
 from .message import MessageType
-from .outcome import OURS, Outcome, Tally, trace
-from .resolver import AudienceRow
+from .outcome import trace
+from .planning import Summary as Summary
+from .planning import planned
 from .run import Run
 
 log = logging.getLogger(__name__)
 
 #: Called with (mails done, mails in all) while a command sends by itself.
 Progress = Callable[[int, int], None]
-DELIVER_TASK = "email_automation.tasks.deliver_mails"
-
-
-@dataclass
-class Summary:
-    """What one or several runs came to.
-
-    `left_out` counts the people who were skipped while planning, `tally` what became of the mails this process
-    handed off, `retry` the claimed mails that have not ended. Everybody else of the audience was somebody else's, or
-    an earlier run's: `already_sent`.
-    """
-
-    days: list[date] = field(default_factory=list)
-    audience: int = 0
-    left_out: Tally = field(default_factory=Tally)
-    tally: Tally = field(default_factory=Tally)
-    retry: int = 0
-    already_sent: int = 0
-    errors: list[str] = field(default_factory=list)
-
-    @property
-    def sent(self) -> int:
-        """Mails accepted by the provider; in a dry run, mails that would be handed to it."""
-        return self.tally[words.SENT]
-
-    @property
-    def failed(self) -> int:
-        """Mails given up, or whose outcome nobody knows."""
-        return self.tally[words.FAILED] + self.tally[words.UNKNOWN]
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        """People and mails left out, by reason."""
-        reasons = Tally(self.left_out)
-        reasons.update(self.tally)
-        if self.already_sent:
-            reasons[f"{words.SKIPPED}:{words.ALREADY_SENT}"] += self.already_sent
-        return reasons.reasons
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing went wrong for a reason of ours."""
-        return not self.errors and not self.tally[OURS]
-
-    def add(self, other: Summary) -> None:
-        """Add another run's figures."""
-        self.days = sorted({*self.days, *other.days})
-        self.audience += other.audience
-        self.left_out.update(other.left_out)
-        self.tally.update(other.tally)
-        self.retry += other.retry
-        self.already_sent += other.already_sent
-        self.errors += other.errors
 
 
 def days_to_run(message: type[MessageType], run: Run) -> list[date]:
@@ -102,7 +49,7 @@ def run_daily(
     `day` given means exactly that day, judged at its first instant; otherwise it is today, judged now. Test runs, and
     runs of a given day, never catch up.
     """
-    today = replace(Run.starting(message.label(), site_id, day=day), override=override, dry_run=dry_run)
+    today = replace(message.starting(site_id, day=day), override=override, dry_run=dry_run)
     days = days_to_run(message, today) if catch_up and day is None and not today.is_test else [today.day]
     total = Summary()
     for each in days:
@@ -122,7 +69,8 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
     try:
         if run.leaves_record:
             record = runs.open_run(message, run)
-        for log_ids in _planned(message, run, summary, record):
+            message.prepare(run)
+        for log_ids in planned(message, run, summary, record):
             claimed += log_ids
         if record is not None:
             runs.end_planning(record, audience=summary.audience, skipped=summary.left_out)
@@ -144,48 +92,11 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
     return summary
 
 
-def _planned(message: type[MessageType], run: Run, summary: Summary, record: MessageRun | None) -> Iterator[list[int]]:
-    """Go through the audience and claim a row for everybody who may be mailed; yields the claimed ids by pages."""
-    if not message.gate(run, "enqueue"):
-        log.info("message=%s site=%s day=%s is switched off: nothing planned", run.message, run.site_id, run.day)
-        return
-    rate = None if message.transactional or run.is_test else setting("EMAIL_RATE_PER_SECOND")
-    gap = timedelta(seconds=1 / rate) if rate else timedelta(0)
-    for page in message.resolver().audience(run):
-        summary.audience += len(page)
-        people = policy.verdicts(message, {row.user_id for row in page})
-        willing = []
-        for row in page:
-            if refusal := people[row.user_id].refusal:
-                summary.left_out.note(Outcome.skipped(refusal))
-            else:
-                willing.append(row)
-        if run.dry_run:
-            _rehearse(message, run, willing, summary)
-        elif willing:
-            addresses = {row.user_id: people[row.user_id].address for row in willing}
-            rows = ledger.claim(message, run, willing, addresses=addresses, record=record, gap=gap)
-            yield [row.pk for row in rows]
-
-
-def _rehearse(message: type[MessageType], run: Run, page: Sequence[AudienceRow], summary: Summary) -> None:
-    taken = ledger.claimed_already(run, [row.occasion for row in page])
-    free = [row.target_id for row in page if row.occasion not in taken]
-    for target_ids in slices(free, SLICE):
-        checked = check(message, run, target_ids)
-        summary.tally[words.SENT] += len(checked.drafts)
-        for reason in checked.refused.values():
-            summary.tally.note(Outcome.skipped(reason))
-
-
 def _enqueue(message: type[MessageType], log_ids: Sequence[int], summary: Summary) -> None:
     """Wake workers up. The rows are there already, so a broker that is away only costs time: the sweep finds them."""
     for batch in slices(log_ids, SLICE):
-        try:
-            current_app.send_task(DELIVER_TASK, args=[batch], queue=message.queue(), retry=False)
-        except Exception as error:  # each broker's client has its own
-            log.error("the broker is away (%s): the mails wait for process_email_queue", type(error).__name__)
-            summary.errors.append(f"broker: {type(error).__name__}")
+        if problem := wake.send(wake.DELIVER_TASK, batch, queue=message.queue()):
+            summary.errors.append(f"broker: {problem}")
             return
 
 

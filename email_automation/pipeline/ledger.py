@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from django.contrib.sites.models import Site
@@ -25,7 +25,6 @@ from . import message as messages
 from . import writes
 from .message import MessageType
 from .outcome import Outcome, Tally
-from .resolver import AudienceRow
 from .run import Run
 from .writes import Prepared as Prepared
 
@@ -34,6 +33,17 @@ Beginning = tuple[EmailLog, Prepared, timedelta]
 BATCH = 1000
 # `unknown`: the lease ran out while the provider took its time; the truth is welcome even then.
 BEING_SENT = (words.SENDING, words.UNKNOWN)
+
+
+class Wanted(Protocol):
+    """A mail to claim a row for: what it is about (nothing, for a call), to whom, and the text of its key."""
+
+    @property
+    def target_id(self) -> int | None: ...
+    @property
+    def user_id(self) -> int: ...
+    @property
+    def occasion(self) -> str: ...
 
 
 class Step(NamedTuple):
@@ -51,22 +61,25 @@ class Step(NamedTuple):
 def claim(
     message: type[MessageType],
     run: Run,
-    rows: Sequence[AudienceRow],
+    rows: Sequence[Wanted],
     *,
     addresses: dict[int, str],
     record: MessageRun | None,
     gap: timedelta = timedelta(0),
+    priority: int | None = None,
+    expires_at: datetime | None = None,
 ) -> list[EmailLog]:
     """Insert a pending row for each occasion that has none yet, and return those that are ours.
 
     `addresses` maps user ids to where the mail goes; with a `gap` the mails become due so far apart, behind all that
-    wait already. Whoever lost the race for a key, in this process or another, finds its row missing from the answer.
+    wait already. `priority` and `expires_at` are the message's own unless given. Whoever lost the race for a key, in
+    this process or another, finds its row missing from the answer.
     """
     token = uuid4()
     with transaction.atomic():
         first = _next_paced_start(gap) if gap else None
         now = timezone.now()
-        expires_at = now + (message.expiry(run) - run.now)
+        expires_at = expires_at or now + (message.expiry(run) - run.now)
         entries = [
             EmailLog(
                 recipient_id=row.user_id,
@@ -74,13 +87,13 @@ def claim(
                 to_address=run.override or addresses[row.user_id],
                 target_id=row.target_id,
                 category=message.category,
-                priority=message.priority,
+                priority=message.priority if priority is None else priority,
                 dedupe_key=run.key(row.occasion),
                 occasion=row.occasion,
                 claim_token=token,
                 run=record,
                 site_id=run.site_id,
-                day=run.day,
+                day=None if run.triggered else run.day,
                 instant=run.now,
                 is_test=run.is_test,
                 next_attempt_at=(first or now) + gap * index,
@@ -152,7 +165,7 @@ def lease(log_ids: Sequence[int]) -> list[EmailLog]:
         _free().filter(pk__in=log_ids).update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
         return list(
             EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
-            .select_related("recipient", "site")
+            .select_related("recipient", "site", "queued")
             .defer("content")
             .order_by("priority", "next_attempt_at", "id")
         )

@@ -27,7 +27,7 @@ from edx_ace.utils.signals import send_ace_message_sent_signal
 
 from courses import sites
 
-from .. import consent, headers, links, words
+from .. import consent, headers, links, values, words
 from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
 from ..channels.mail import direction_of, document
 from ..conf import setting
@@ -106,6 +106,7 @@ def _ace_message(
     address = row.to_address if run.is_test else person.address
     language = draft.language or settings.LANGUAGE_CODE
     context = {
+        **dict.fromkeys(values.ABOUT),
         **links.with_message_uuid(draft.shared, row.message_uuid),
         "unsubscribe_url": stop,
         "preferences_url": manage,
@@ -163,6 +164,8 @@ def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail, draft:
     return Prepared(
         to_address=letter.recipient.email_address,
         course_id=draft.course_id,
+        enrollment_id=draft.enrollment_id,
+        payment_id=draft.payment_id,
         channel=channel_name(channel),
         subject=subject,
         message_id=letter.headers["Message-ID"],

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from django.apps import apps
@@ -14,11 +14,12 @@ from django.utils.module_loading import module_has_submodule
 from edx_ace.message import MessageType as AceMessageType
 
 from .. import words
+from .run import Run
 
 if TYPE_CHECKING:
+    from ..links import SiteLinks
     from ..models import EmailLog
     from .resolver import Draft, Resolver
-    from .run import Run
 
 Stage = Literal["enqueue", "deliver"]
 
@@ -74,6 +75,20 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
         return words.TRANSACTIONAL_QUEUE if cls.transactional else words.LIFECYCLE_QUEUE
 
     @classmethod
+    def starting(cls, site_id: int, *, day: date | None = None) -> Run:
+        """Return a run of this message that the clock starts: today's as of now, or a given day's as of its start."""
+        return Run.starting(cls.label(), site_id, day=day, zone=cls.zone(site_id))
+
+    @classmethod
+    def zone(cls, site_id: int) -> tzinfo:
+        """Return the zone that days and hours of this message are read in."""
+        return UTC
+
+    @classmethod
+    def prepare(cls, run: Run) -> None:
+        """Write what the app keeps of a run, before its audience is read; not for dry and test runs."""
+
+    @classmethod
     def slot(cls, run: Run) -> str:
         """Return the name under which a run is remembered; by default its day."""
         return run.day.isoformat()
@@ -101,6 +116,14 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     @classmethod
     def on_finish(cls, rows: Sequence[EmailLog]) -> None:
         """Follow outcomes, inside the ledger's own transaction."""
+
+    @classmethod
+    def called(cls, given: Mapping[str, Any], links: SiteLinks) -> dict[str, Any]:
+        """Return the declared variables that follow from what a caller has `given`, for mails sent by a call.
+
+        A declared variable that neither the caller nor this gives makes the mail a skip, `incomplete:<name>`.
+        """
+        return {}
 
     @classmethod
     def wants_on_finish(cls) -> bool:

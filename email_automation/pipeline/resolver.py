@@ -34,7 +34,8 @@ class Draft:
     `shared` holds JSON values that are equal for everybody of the same cohort; `personal` holds texts that templates
     may print or test for being empty and nothing else. `course_id` is the course the mail is about (the first of
     several), `course_keys` all of them. `occasion`, where it is set, must be the one the row was claimed for. A draft
-    with `skip` set is not sent, and the word is the reason.
+    with `skip` set is not sent, and the word is the reason. `template_id` names a row of EmailTemplate that is to be
+    used whether it is active or not, for test mails.
     """
 
     target_id: int
@@ -44,6 +45,9 @@ class Draft:
     personal: dict[str, str] = field(default_factory=dict)
     course_id: int | None = None
     course_keys: tuple[str, ...] = ()
+    enrollment_id: int | None = None
+    payment_id: int | None = None
+    template_id: int | None = None
     occasion: str = ""
     skip: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, tzinfo
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -14,7 +14,8 @@ from django.utils import timezone
 class Run:
     """Everything a resolver may know of the moment: the instant `now` (aware, UTC) and the run day `day`.
 
-    `override` is the address that gets every mail of a test run; `dry_run` plans without writing.
+    `override` is the address that gets every mail of a test run; `dry_run` plans without writing. `triggered` says that
+    an event or a call started it and not the clock: then somebody has named the targets, and no window is asked about.
     """
 
     message: str
@@ -23,6 +24,7 @@ class Run:
     day: date
     override: str = ""
     dry_run: bool = False
+    triggered: bool = False
     id: UUID = field(default_factory=uuid4)
 
     def __post_init__(self) -> None:
@@ -30,11 +32,27 @@ class Run:
             raise ValueError("now: a run needs an aware instant, a naive one was given.")
 
     @classmethod
-    def starting(cls, message: str, site_id: int, *, now: datetime | None = None, day: date | None = None) -> Self:
-        """Return a run that reads the clock once. With `day` and no `now`, its instant is that day's first."""
+    def starting(
+        cls,
+        message: str,
+        site_id: int,
+        *,
+        now: datetime | None = None,
+        day: date | None = None,
+        zone: tzinfo = UTC,
+    ) -> Self:
+        """Return a run that reads the clock once, with days as `zone` has them.
+
+        With `day` and no `now`, its instant is that day's first.
+        """
         if now is None:
-            now = datetime.combine(day, time(), tzinfo=UTC) if day else timezone.now()
-        return cls(message=message, site_id=site_id, now=now.astimezone(UTC), day=day or now.astimezone(UTC).date())
+            now = datetime.combine(day, time(), tzinfo=zone) if day else timezone.now()
+        return cls(message=message, site_id=site_id, now=now.astimezone(UTC), day=day or now.astimezone(zone).date())
+
+    @classmethod
+    def triggered_now(cls, message: str, site_id: int, *, now: datetime | None = None) -> Self:
+        """Return the run of an event or a call; `now` where the event has an instant of its own."""
+        return replace(cls.starting(message, site_id, now=now), triggered=True)
 
     @property
     def is_test(self) -> bool:
@@ -43,8 +61,8 @@ class Run:
 
     @property
     def leaves_record(self) -> bool:
-        """Whether a MessageRun remembers it: dry and override runs close no day."""
-        return not (self.dry_run or self.is_test)
+        """Whether a MessageRun remembers it: dry, override and triggered runs close no day."""
+        return not (self.dry_run or self.is_test or self.triggered)
 
     def on(self, day: date) -> Run:
         """Return the run of another day with the same instant, as a caught-up day has."""

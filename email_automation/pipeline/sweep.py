@@ -1,4 +1,5 @@
-"""The sweep: `process_email_queue`. It finds every mail that is due and that nobody is sending, and sends it.
+"""The sweep: `process_email_queue`. It claims what is due in the outbox, finds every mail that is due and that nobody
+is sending, and sends it.
 
 What other apps have waiting is done at its end, so that one command, task or beat entry picks everything up.
 """
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from .. import alerts, words
 from ..conf import setting
-from . import chores, ledger, runs
+from . import chores, ledger, outbox, runs
 from .delivery import SLICE, deliver
 from .outcome import OURS, Outcome, Tally, trace
 
@@ -33,10 +34,16 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
     try:
         tally[words.UNKNOWN] += ledger.resolve_doubts()["unknown"]
         tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
-        looked_at = 0
+        looked_at, faulty = 0, set[int]()
         while limit is None or looked_at < limit:
-            log_ids = ledger.due_ids(SLICE if limit is None else min(SLICE, limit - looked_at))
-            if not log_ids:
+            room = SLICE if limit is None else min(SLICE, limit - looked_at)
+            claimed = outbox.claim_due(room, but=faulty)
+            faulty.update(claimed.faulty)
+            tally[OURS] += len(claimed.faulty)
+            if claimed.late:
+                tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
+            log_ids = ledger.due_ids(room)
+            if not log_ids and not claimed.entries:
                 break
             tally.update(deliver(log_ids))
             looked_at += len(log_ids)
@@ -66,9 +73,10 @@ def _do_chores(tally: Tally, errors: list[str]) -> None:
 
 
 def clean_up() -> dict[str, int]:
-    """Apply retention: rows after EMAIL_LOG_DAYS, their contents after EMAIL_LOG_CONTENT_DAYS."""
+    """Apply retention: rows and processed entries after EMAIL_LOG_DAYS, contents after EMAIL_LOG_CONTENT_DAYS."""
     now = timezone.now()
-    return ledger.prune(
-        rows_before=now - timedelta(days=setting("EMAIL_LOG_DAYS")),
-        content_before=now - timedelta(days=setting("EMAIL_LOG_CONTENT_DAYS")),
+    rows_before = now - timedelta(days=setting("EMAIL_LOG_DAYS"))
+    counts = ledger.prune(
+        rows_before=rows_before, content_before=now - timedelta(days=setting("EMAIL_LOG_CONTENT_DAYS"))
     )
+    return counts | {"entries": outbox.prune(rows_before)}

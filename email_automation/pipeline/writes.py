@@ -39,6 +39,8 @@ class Prepared:
     message_id: str
     content: bytes | None
     course_id: int | None = None
+    enrollment_id: int | None = None
+    payment_id: int | None = None
 
 
 def beginning(row: EmailLog, prepared: Prepared, lease: timedelta, *, now: datetime) -> Columns:
@@ -46,6 +48,8 @@ def beginning(row: EmailLog, prepared: Prepared, lease: timedelta, *, now: datet
     return {
         "to_address": prepared.to_address,
         "course": prepared.course_id,
+        "enrollment": prepared.enrollment_id,
+        "payment": prepared.payment_id,
         "channel": prepared.channel,
         "subject": prepared.subject[:255],
         "message_id": prepared.message_id,

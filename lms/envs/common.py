@@ -150,6 +150,8 @@ ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in os.environ.it
 EMAIL_RATE_PER_SECOND = env.float("EMAIL_RATE_PER_SECOND", default=None)
 EMAIL_LOG_CONTENT_DAYS = env.int("EMAIL_LOG_CONTENT_DAYS", default=30)
 EMAIL_LOG_DAYS = env.int("EMAIL_LOG_DAYS", default=90)
+# How long what is published in a course is collected for one mail; 0 mails about each thing at once.
+NEW_CONTENT_WINDOW_SECONDS = env.int("NEW_CONTENT_WINDOW_SECONDS", default=900)
 EMAIL_PAGES_PER_TOKEN = env.int("EMAIL_PAGES_PER_TOKEN", default=20)
 EMAIL_PAGES_PER_ADDRESS = env.int("EMAIL_PAGES_PER_ADDRESS", default=60)
 UNSUBSCRIBE_MAILTO = env("UNSUBSCRIBE_MAILTO", default="")

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from courses.models import CourseMode
 from courses.switches import current_config
+from email_automation.language import long_date
 from email_automation.pipeline.conditions import Condition
 from email_automation.pipeline.message import Beat, MessageType, Stage, register
 from email_automation.pipeline.run import Run
@@ -17,7 +18,7 @@ from email_automation.pipeline.run import Run
 from .. import dates
 from ..links import CampaignLinks
 from ..models import Schedule, ScheduleConfig, ScheduleExperience
-from ..resolver import SHARED_CONDITIONS, Facts, LearnerResolver, experience, in_window, long_date
+from ..resolver import SHARED_CONDITIONS, Facts, LearnerResolver, experience, in_window
 
 #: A mail about more courses than this lists none of them.
 LONGEST_LIST = 9

@@ -10,7 +10,7 @@ from unittest import mock
 from django.conf import settings
 
 from email_automation.models import EmailLog, MessageRun
-from email_automation.pipeline import dispatch, message
+from email_automation.pipeline import dispatch, message, wake
 
 from . import data
 
@@ -36,7 +36,7 @@ def _plan() -> float:
     EmailLog.objects.all().delete()
     MessageRun.objects.all().delete()
     kind = message.get("recurringnudge_day3")
-    with mock.patch.object(dispatch.current_app, "send_task"):
+    with mock.patch.object(wake.current_app, "send_task"):
         started = time.perf_counter()
         summary = dispatch.run_daily(kind, settings.SITE_ID, day=DAY)
         seconds = time.perf_counter() - started

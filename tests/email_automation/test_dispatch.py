@@ -19,7 +19,7 @@ from courses.models import Enrollment
 from email_automation import words
 from email_automation.alerts import Alert
 from email_automation.models import EmailLog, MessageRun
-from email_automation.pipeline import dispatch, ledger, message, resolver, sweep
+from email_automation.pipeline import dispatch, ledger, message, resolver, sweep, wake
 from email_automation.pipeline.delivery import deliver
 from tests.crowd import learners_due
 from tests.message_factories import NudgeDay3
@@ -68,7 +68,7 @@ def on(day: date) -> Any:
 
 def with_broker(settings: Any, monkeypatch: pytest.MonkeyPatch, send: Callable[..., None]) -> None:
     settings.CELERY_BROKER_URL = "memory://"
-    monkeypatch.setattr(dispatch.current_app, "send_task", send)
+    monkeypatch.setattr(wake.current_app, "send_task", send)
 
 
 # Days

@@ -1,0 +1,302 @@
+"""The outbox: the only writer of EmailQueue. What events and calls write down in their own transaction waits here.
+
+An entry is claimed into the log when it is due, and from then on it is the ledger's. One with a recipient becomes one
+row; one without becomes a row for everybody the message's resolver finds for its target.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
+
+from .. import alerts, words
+from ..conf import setting
+from ..models import EmailLog, EmailQueue
+from . import ledger, wake
+from . import message as messages
+from .delivery import SLICE, deliver
+from .message import MessageType
+from .outcome import OURS, Outcome, Tally, trace
+from .planning import Summary, planned
+from .run import Run
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+
+
+class Fact(NamedTuple):
+    """Something that has happened and is mailed about once: the target, whom it goes to, the key, and whose mail it is.
+
+    Without a `user_id` it goes to everybody the message's resolver finds for the target at `due`.
+    """
+
+    target_id: int
+    user_id: int | None
+    occasion: str
+    site_id: int
+    due: datetime | None = None
+    context: dict[str, Any] | None = None
+
+
+def trigger(message: type[MessageType], facts: Iterable[Fact], *, again: bool = False) -> list[EmailQueue]:
+    """Write down that facts are to be mailed, in the caller's transaction, and have it done once that has committed.
+
+    A fact that was triggered before is left out; with `again` it is looked at once more, and the log's key decides
+    whether a mail may still go out. Nothing is written while the message's gate is closed for planning.
+    """
+    now = timezone.now()
+    open_sites: dict[int, bool] = {}
+    entries = []
+    for fact in facts:
+        if fact.site_id not in open_sites:
+            run = Run.triggered_now(message.label(), fact.site_id, now=now)
+            open_sites[fact.site_id] = message.gate(run, "enqueue")
+        if open_sites[fact.site_id]:
+            entries.append(
+                EmailQueue(
+                    recipient_id=fact.user_id,
+                    email_type=message.NAME,
+                    target_id=fact.target_id,
+                    site_id=fact.site_id,
+                    priority=message.priority,
+                    context_data=fact.context or {},
+                    scheduled_at=fact.due or now,
+                    dedupe_key=fact.occasion,
+                    created_at=now,
+                )
+            )
+    return add(entries, again=again)
+
+
+def add(entries: Sequence[EmailQueue], *, again: bool = False) -> list[EmailQueue]:
+    """Write entries down, each key once, and have what is due done after the commit; returns what was written."""
+    written = insert_if_absent(EmailQueue, entries, unique_field="dedupe_key")
+    if again and len(written) < len(entries):
+        written += _reopened({entry.dedupe_key for entry in entries} - {entry.dedupe_key for entry in written})
+    now = timezone.now()
+    by_queue: dict[str, list[int]] = {}
+    for entry in written:
+        if entry.scheduled_at <= now:
+            by_queue.setdefault(messages.get(entry.email_type).queue(), []).append(entry.pk)
+    for queue, ids in by_queue.items():
+        for batch in slices(ids, BATCH):
+            wake.after_commit(_waking(batch, queue))
+    return written
+
+
+def _reopened(keys: Iterable[str | None]) -> list[EmailQueue]:
+    found = EmailQueue.objects.filter(dedupe_key__in=list(keys), is_processed=True)
+    ids = list(found.values_list("pk", flat=True))
+    EmailQueue.objects.filter(pk__in=ids).update(is_processed=False, processed_at=None, log=None)
+    return list(EmailQueue.objects.filter(pk__in=ids))
+
+
+def extended(entry: EmailQueue | None, name: str, more: Sequence[Any]) -> bool:
+    """Add to a list in the context of an entry that is not due yet; False when there is none any more.
+
+    The lock makes whoever claims the entry wait for the caller's commit, and the clock is read behind it.
+    """
+    if entry is None:
+        return False
+    with transaction.atomic():
+        held = locked(EmailQueue.objects.filter(pk=entry.pk, is_processed=False)).first()
+        if held is None or held.scheduled_at <= timezone.now():
+            return False
+        held.context_data[name] = [*held.context_data.get(name, []), *more]
+        held.save(update_fields=["context_data"])
+    return True
+
+
+def hastened(entry: EmailQueue) -> bool:
+    """Make an entry that waits due at once; False when somebody has claimed it meanwhile."""
+    waiting = EmailQueue.objects.filter(pk=entry.pk, is_processed=False)
+    if not waiting.update(scheduled_at=timezone.now()):
+        return False
+    wake.after_commit(_waking([entry.pk], messages.get(entry.email_type).queue()))
+    return True
+
+
+def _waking(ids: list[int], queue: str) -> Callable[[], object]:
+    def work() -> None:
+        if setting("CELERY_BROKER_URL"):
+            wake.send(wake.OUTBOX_TASK, ids, queue=queue)
+        else:
+            process(ids)
+
+    return work
+
+
+def process(ids: Sequence[int]) -> Tally:
+    """Claim the entries among `ids` that are due and send what came of them; returns the counts of that."""
+    tally = Tally()
+    for batch in slices(ids, BATCH):
+        claimed = claim_due(len(batch), only=batch)
+        if claimed.late:
+            tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
+        tally[OURS] += len(claimed.faulty)
+        for log_ids in slices(claimed.log_ids, SLICE):
+            tally.update(deliver(log_ids))
+    if tally[OURS]:
+        alerts.announce(wake.OUTBOX_TASK, tally)
+    return tally
+
+
+def send_now(entries: Sequence[EmailQueue]) -> list[str]:
+    """Write down entries that are due and send them, and return the status that each one's row has afterwards.
+
+    An entry whose key somebody has used before is not written, and counts as skipped.
+    """
+    written = insert_if_absent(EmailQueue, entries, unique_field="dedupe_key")
+    process([entry.pk for entry in written])
+    rows = EmailLog.objects.filter(queued__in=[entry.pk for entry in written])
+    statuses = dict(rows.values_list("queued__pk", "status"))
+    return [statuses.get(entry.pk, words.SKIPPED) for entry in entries]
+
+
+class _Wanted(NamedTuple):
+    target_id: int | None
+    user_id: int
+    occasion: str
+
+
+class Claimed(NamedTuple):
+    """What became of some entries: how many were looked at, the rows that are ours, and the entries that failed.
+
+    `late` says that the time of some had passed, so that `ledger.expire` has to skip their rows.
+    """
+
+    entries: int
+    log_ids: list[int]
+    faulty: list[int]
+    late: bool
+
+
+def claim_due(limit: int, *, only: Sequence[int] | None = None, but: Iterable[int] = ()) -> Claimed:
+    """Turn at most `limit` due entries into rows of the log, urgent ones first, then oldest.
+
+    Any number of processes may do so at once; an entry goes to one of them. An entry that cannot be planned stays
+    where it is, is logged and counted as a fault.
+    """
+    due = _due(only).exclude(pk__in=list(but))
+    found = list(due.order_by("priority", "scheduled_at", "id").values_list("pk", "recipient_id")[:limit])
+    log_ids, late = _claim_single([pk for pk, recipient in found if recipient is not None])
+    faulty: list[int] = []
+    for pk, recipient in found:
+        if recipient is None:
+            try:
+                log_ids += _spread(pk)
+            except Exception as error:
+                log.error("email_queue=%s could not be planned: %s", pk, trace(error))
+                if not connection.in_atomic_block:
+                    connection.close_if_unusable_or_obsolete()
+                faulty.append(pk)
+    return Claimed(len(found), log_ids, faulty, late)
+
+
+def _due(only: Sequence[int] | None = None) -> QuerySet[EmailQueue]:
+    known = [kind.NAME for kind in messages.all_messages()]
+    due = EmailQueue.objects.filter(is_processed=False, scheduled_at__lte=timezone.now(), email_type__in=known)
+    return due if only is None else due.filter(pk__in=only)
+
+
+@retry_on_deadlock
+def _claim_single(ids: Sequence[int]) -> tuple[list[int], bool]:
+    """Claim entries with a recipient, and mark them processed, in one transaction."""
+    if not ids:
+        return [], False
+    with transaction.atomic():
+        now = timezone.now()
+        entries = list(_held(_due(ids).filter(recipient__isnull=False)))
+        addresses = _addresses({entry.recipient_id for entry in entries if entry.recipient_id is not None})
+        groups: dict[tuple[str, int, int, datetime | None], list[EmailQueue]] = {}
+        for entry in entries:
+            groups.setdefault((entry.email_type, entry.site_id, entry.priority, entry.expires_at), []).append(entry)
+        rows: dict[int, EmailLog] = {}
+        for (name, site_id, priority, expires_at), group in groups.items():
+            rows |= _rows_of(
+                group, messages.get(name), site_id, addresses=addresses, priority=priority, expires_at=expires_at
+            )
+        for entry in entries:
+            entry.is_processed, entry.processed_at, entry.log = True, now, rows.get(entry.pk)
+        EmailQueue.objects.bulk_update(entries, ["is_processed", "processed_at", "log"], batch_size=BATCH)
+        late = any(expires_at is not None and expires_at <= now for *_, expires_at in groups)
+        return [row.pk for row in rows.values()], late
+
+
+def _rows_of(
+    entries: Sequence[EmailQueue],
+    message: type[MessageType],
+    site_id: int,
+    *,
+    addresses: dict[int, str],
+    priority: int,
+    expires_at: datetime | None,
+) -> dict[int, EmailLog]:
+    """Return {entry id: row} of the rows that are ours; a key that is used up has been mailed, or is being."""
+    by_occasion = {occasion_of(entry): entry for entry in entries}
+    wanted = [_Wanted(entry.target_id, entry.recipient_id or 0, occasion) for occasion, entry in by_occasion.items()]
+    rows = ledger.claim(
+        message,
+        Run.triggered_now(message.label(), site_id),
+        wanted,
+        addresses=addresses,
+        record=None,
+        priority=priority,
+        expires_at=expires_at,
+    )
+    return {by_occasion[row.occasion].pk: row for row in rows}
+
+
+def _addresses(user_ids: Collection[int]) -> dict[int, str]:
+    # Policy looks at them again at hand-off; an account that is gone takes its entries with it.
+    users = get_user_model()._default_manager.filter(pk__in=user_ids)
+    return {user.pk: (user.email or "").strip() for user in users}
+
+
+def occasion_of(entry: EmailQueue) -> str:
+    """Return what an entry is once-only about: its own key, or itself."""
+    return entry.dedupe_key or f"queued:{entry.pk}"
+
+
+def _spread(pk: int) -> list[int]:
+    """Claim a row for everybody an entry without recipient is for, page by page, and mark it processed at the end.
+
+    A process that dies half-way leaves the entry due; the next one finds the keys of the first part used up.
+    """
+    with transaction.atomic():
+        # Waits for whoever is adding to it; who comes later finds it due, and leaves it alone.
+        entry = locked(_due([pk])).first()
+    if entry is None:
+        return []
+    message = messages.get(entry.email_type)
+    run = Run.triggered_now(message.label(), entry.site_id, now=entry.scheduled_at)
+    log_ids: list[int] = []
+    for page in planned(message, run, Summary(), None):
+        log_ids += page
+    EmailQueue.objects.filter(pk=pk, is_processed=False).update(is_processed=True, processed_at=timezone.now())
+    return log_ids
+
+
+def _held(entries: QuerySet[EmailQueue]) -> QuerySet[EmailQueue]:
+    # Where the database can, what another process holds is left to it instead of waited for.
+    skip = connection.features.has_select_for_update_skip_locked
+    return entries.order_by("priority", "scheduled_at", "id").select_for_update(skip_locked=skip)
+
+
+def prune(before: datetime) -> int:
+    """Delete entries that were processed before an instant, in small batches, and return how many."""
+    old = EmailQueue.objects.filter(is_processed=True, processed_at__lt=before).order_by("processed_at")
+    deleted = 0
+    while batch := list(old.values_list("pk", flat=True)[:BATCH]):
+        deleted += EmailQueue.objects.filter(pk__in=batch).delete()[0]
+    return deleted

@@ -1,0 +1,108 @@
+"""Planning: from everybody who is due to claimed rows, page by page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from courses.bulk import slices
+
+from .. import words
+from ..conf import setting
+from ..models import MessageRun
+from . import ledger, policy
+from .delivery import SLICE, check
+from .message import MessageType
+from .outcome import OURS, Outcome, Tally
+from .resolver import AudienceRow
+from .run import Run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Summary:
+    """What one or several runs came to.
+
+    `left_out` counts the people who were skipped while planning, `tally` what became of the mails this process
+    handed off, `retry` the claimed mails that have not ended. Everybody else of the audience was somebody else's, or
+    an earlier run's: `already_sent`.
+    """
+
+    days: list[date] = field(default_factory=list)
+    audience: int = 0
+    left_out: Tally = field(default_factory=Tally)
+    tally: Tally = field(default_factory=Tally)
+    retry: int = 0
+    already_sent: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def sent(self) -> int:
+        """Mails accepted by the provider; in a dry run, mails that would be handed to it."""
+        return self.tally[words.SENT]
+
+    @property
+    def failed(self) -> int:
+        """Mails given up, or whose outcome nobody knows."""
+        return self.tally[words.FAILED] + self.tally[words.UNKNOWN]
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """People and mails left out, by reason."""
+        reasons = Tally(self.left_out)
+        reasons.update(self.tally)
+        if self.already_sent:
+            reasons[f"{words.SKIPPED}:{words.ALREADY_SENT}"] += self.already_sent
+        return reasons.reasons
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing went wrong for a reason of ours."""
+        return not self.errors and not self.tally[OURS]
+
+    def add(self, other: Summary) -> None:
+        """Add another run's figures."""
+        self.days = sorted({*self.days, *other.days})
+        self.audience += other.audience
+        self.left_out.update(other.left_out)
+        self.tally.update(other.tally)
+        self.retry += other.retry
+        self.already_sent += other.already_sent
+        self.errors += other.errors
+
+
+def planned(message: type[MessageType], run: Run, summary: Summary, record: MessageRun | None) -> Iterator[list[int]]:
+    """Go through the audience and claim a row for everybody who may be mailed; yields the claimed ids by pages."""
+    if not message.gate(run, "enqueue"):
+        log.info("message=%s site=%s day=%s is switched off: nothing planned", run.message, run.site_id, run.day)
+        return
+    rate = None if message.transactional or run.is_test else setting("EMAIL_RATE_PER_SECOND")
+    gap = timedelta(seconds=1 / rate) if rate else timedelta(0)
+    for page in message.resolver().audience(run):
+        summary.audience += len(page)
+        people = policy.verdicts(message, {row.user_id for row in page})
+        willing = []
+        for row in page:
+            if refusal := people[row.user_id].refusal:
+                summary.left_out.note(Outcome.skipped(refusal))
+            else:
+                willing.append(row)
+        if run.dry_run:
+            _rehearse(message, run, willing, summary)
+        elif willing:
+            addresses = {row.user_id: people[row.user_id].address for row in willing}
+            rows = ledger.claim(message, run, willing, addresses=addresses, record=record, gap=gap)
+            yield [row.pk for row in rows]
+
+
+def _rehearse(message: type[MessageType], run: Run, page: Sequence[AudienceRow], summary: Summary) -> None:
+    taken = ledger.claimed_already(run, [row.occasion for row in page])
+    free = [row.target_id for row in page if row.occasion not in taken]
+    for target_ids in slices(free, SLICE):
+        checked = check(message, run, target_ids)
+        summary.tally[words.SENT] += len(checked.drafts)
+        for reason in checked.refused.values():
+            summary.tally.note(Outcome.skipped(reason))

@@ -1,0 +1,194 @@
+"""The front door for people's own code: send a mail now, to many, or later; and put the stock templates into the admin.
+
+Every mail goes the way of all others: consent is asked, a row of the log holds it, and it is handed off once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from courses.bulk import slices
+from courses.models import Course, Enrollment, Payment
+
+from . import words
+from .events import owner_sites
+from .models import EmailQueue
+from .packing import packed
+from .pipeline import message as messages
+from .pipeline import outbox, policy, wake
+from .pipeline.delivery import SLICE
+from .pipeline.message import MessageType
+
+LONGEST_KEY = 191
+
+
+class EmailService:
+    """Sends registered messages with a context of the caller's."""
+
+    def send_email(
+        self,
+        recipient: Any,
+        email_type: str,
+        context: Mapping[str, Any] | None = None,
+        course: Course | None = None,
+        enrollment: Enrollment | None = None,
+        payment: Payment | None = None,
+        dedupe_key: str | None = None,
+    ) -> bool:
+        """Send one mail now: True when it was handed off, False when it was skipped or failed; its log row says why.
+
+        `context` holds JSON values and rows of the models in `packing.SHOWN`. A `dedupe_key` goes out once, ever.
+        Inside somebody's transaction the mail goes out once that has committed, and True means that it is willing to.
+        Raises ValueError that names the argument and what is allowed; nothing is written then.
+        """
+        entry = _entry(recipient, email_type, context, course=course, enrollment=enrollment, payment=payment)
+        entry.dedupe_key = _checked_key(dedupe_key)
+        if wake.in_transaction():
+            outbox.add([entry])
+            kind = messages.get(entry.email_type)
+            return not policy.verdicts(kind, [recipient.pk])[recipient.pk].refusal
+        return outbox.send_now([entry])[0] in words.HANDED_OFF
+
+    def send_bulk_email(
+        self,
+        recipients: Iterable[Any],
+        email_type: str,
+        context: Mapping[str, Any] | None = None,
+        course: Course | None = None,
+    ) -> dict[str, int]:
+        """Send the same to many, in batches: {"success": n, "failed": n, "skipped": n}.
+
+        `recipients` is any iterable of people, read as it is needed. `failed` counts what was not handed off now, also
+        where another attempt will follow. Inside somebody's transaction all that are willing count as success.
+        Raises ValueError as `send_email` does; what an iterable has given before its faulty element is sent.
+        """
+        found = recipients.iterator(chunk_size=1000) if isinstance(recipients, QuerySet) else recipients
+        _entry(None, email_type, context, course=course)
+        counts = {"success": 0, "failed": 0, "skipped": 0}
+        for people in slices(found, SLICE):
+            entries = [_entry(_checked_person(person), email_type, context, course=course) for person in people]
+            for status in self._send(entries):
+                counts[_counted_as(status)] += 1
+        return counts
+
+    def queue_email(
+        self,
+        recipient: Any,
+        email_type: str,
+        scheduled_at: datetime,
+        context: Mapping[str, Any] | None = None,
+        priority: str = "normal",
+        expires_at: datetime | None = None,
+    ) -> EmailQueue:
+        """Have one mail sent later, as templates, rows and consent are by then; returns its outbox row.
+
+        `priority` is urgent, high, normal or low. What `expires_at` finds waiting is skipped as `expired`. Raises
+        ValueError as `send_email` does.
+        """
+        entry = _entry(recipient, email_type, context)
+        if priority not in words.PRIORITIES:
+            raise ValueError(f"priority: {priority!r} is unknown; allowed: {', '.join(words.PRIORITIES)}.")
+        entry.priority = words.PRIORITIES[priority]
+        entry.scheduled_at = _checked_moment("scheduled_at", scheduled_at)
+        if expires_at is not None:
+            entry.expires_at = _checked_moment("expires_at", expires_at)
+            if entry.expires_at <= entry.scheduled_at:
+                raise ValueError("expires_at: must be after scheduled_at, or the mail could never go out.")
+        return outbox.add([entry])[0]
+
+    def _send(self, entries: list[EmailQueue]) -> list[str]:
+        if not wake.in_transaction():
+            return outbox.send_now(entries)
+        kind = messages.get(entries[0].email_type)
+        people = policy.verdicts(kind, [entry.recipient_id for entry in entries if entry.recipient_id is not None])
+        outbox.add(entries)
+        return [words.SKIPPED if people[entry.recipient_id or 0].refusal else words.SENT for entry in entries]
+
+
+class EmailTemplateService:
+    """Looks after the templates that people edit."""
+
+    @staticmethod
+    def create_default_templates() -> int:
+        """Put what the files say into the admin, a row for each message and language; returns how many were new."""
+        from .templating.defaults import create_default_templates
+
+        return create_default_templates()
+
+
+def _entry(
+    recipient: Any,
+    email_type: str,
+    context: Mapping[str, Any] | None,
+    *,
+    course: Course | None = None,
+    enrollment: Enrollment | None = None,
+    payment: Payment | None = None,
+) -> EmailQueue:
+    """Return the outbox row of a call, checked and not stored; without a recipient only to be checked."""
+    if recipient is not None:
+        _checked_person(recipient)
+    kind = _checked_type(email_type)
+    about: dict[str, Any] = {}
+    for name, row, model in (
+        ("course", course, Course),
+        ("enrollment", enrollment, Enrollment),
+        ("payment", payment, Payment),
+    ):
+        if row is not None and not isinstance(row, model):
+            raise ValueError(f"{name}: must be a {model.__name__} or None, not {type(row).__name__}.")
+        if row is not None:
+            about[name] = row
+    data = packed({**(context or {}), **about} if context is None or isinstance(context, Mapping) else context)
+    whose = course or getattr(enrollment, "course", None) or getattr(payment, "course", None)
+    if whose is None and isinstance(context, Mapping) and isinstance(context.get("course"), Course):
+        whose = context["course"]
+    return EmailQueue(
+        recipient=recipient,
+        email_type=kind.NAME,
+        site_id=owner_sites([whose])[whose.pk if whose else None],
+        context_data=data,
+        priority=kind.priority,
+        scheduled_at=timezone.now(),
+    )
+
+
+def _checked_type(email_type: str) -> type[MessageType]:
+    try:
+        return messages.get(email_type)
+    except (ValueError, AttributeError):
+        allowed = ", ".join(kind.NAME for kind in messages.all_messages())
+        raise ValueError(f"email_type: {email_type!r} is not a registered message; allowed: {allowed}.") from None
+
+
+def _checked_person(person: Any) -> AbstractBaseUser:
+    if not isinstance(person, get_user_model()) or person.pk is None:
+        raise ValueError(f"recipient: must be a stored user, not {type(person).__name__}.")
+    return person
+
+
+def _checked_moment(name: str, moment: Any) -> datetime:
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise ValueError(f"{name}: must be a datetime with a time zone, for example timezone.now(), not {moment!r}.")
+    return moment
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
+        raise ValueError(f"dedupe_key: must be a text of 1 to {LONGEST_KEY} characters, or None.")
+    return key
+
+
+def _counted_as(status: str) -> str:
+    if status in words.HANDED_OFF:
+        return "success"
+    return "skipped" if status == words.SKIPPED else "failed"
