@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 
 VOID_TAGS = frozenset({"br", "img", "meta", "hr"})
-BLOCK_TAGS = frozenset({"br", "div", "h1", "h2", "h3", "li", "p", "table", "td", "title", "tr", "ul"})
+BLOCK_TAGS = frozenset({"br", "div", "h1", "h2", "h3", "li", "p", "table", "td", "th", "title", "tr", "ul"})
 Rules = dict[str, dict[str, str]]
 
 

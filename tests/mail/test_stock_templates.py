@@ -14,38 +14,35 @@ from .catalogue import entries, msgids
 from .page import Page, contrast, dark_rules, declarations, one_line
 from .stock import (
     APPS,
+    CONTENT,
     DAY3,
     DAY10,
+    DEMO,
+    ENROLLMENT,
     FULL_BRAND,
     LANGUAGES,
     MESSAGES,
     NO_BRAND,
-    PICTURE,
+    OWN,
+    PAYMENT,
     REMINDER,
     ROOT,
     TEMPLATES,
     UPDATE,
+    VARIANTS,
+    WEEKLY,
     context_of,
     parts,
     style,
 )
 
-COUNTS = {DAY3: (1, 3), DAY10: (1, 3), REMINDER: (1, 2, 3, 9, 10), UPDATE: (1,)}
-
 
 def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every message with every kind of learner, language and site, and with what its own values change."""
     brands = ((FULL_BRAND, False), (NO_BRAND, True), (FULL_BRAND, True))
-    for message, upsell, language, (brand, test) in product(MESSAGES, (True, False), LANGUAGES, brands):
-        for courses in COUNTS[message]:
-            yield (
-                message,
-                context_of(message, courses=courses, upsell=upsell, language=language, brand=brand, is_test=test),
-            )
-    for language, days_left, picture in product(LANGUAGES, (0, 1, 2), (PICTURE, "")):
-        yield REMINDER, context_of(REMINDER, courses=2, days_left=days_left, cert_image=picture, language=language)
-    for language, count in product(LANGUAGES, (1, 10)):
-        yield UPDATE, context_of(UPDATE, highlights=["á" * 250] * count, language=language)
+    for message, language, (brand, test) in product(MESSAGES, LANGUAGES, brands):
+        for variant in VARIANTS[message]:
+            yield message, context_of(message, language=language, brand=brand, is_test=test, **variant)
 
 
 PALETTE = (("#0B5C8A", "#FFFFFF"), ("#FFD500", "#111111"), ("#FFFFFF", "#111111"), ("#101425", "#FFFFFF"), ("", ""))
@@ -63,11 +60,31 @@ PRINTED = {
         "cta_url",
     ),
     UPDATE: ("course_name", "week_num", "week_highlights", "cta_url", "upsell_link"),
+    ENROLLMENT: ("site_name", "cta_url"),
+    PAYMENT: ("site_name", "cta_url"),
+    DEMO: ("course", "site_name", "cta_url"),
+    CONTENT: ("item_count", "site_name", "cta_url"),
+    WEEKLY: ("course", "report", "site_name", "cta_url"),
+}
+# "extends" and "block" make the frame around what is edited, "load" brings the translations.
+EDITABLE = {
+    "extends",
+    "block",
+    "load",
+    "trans",
+    "blocktrans",
+    "plural",
+    "if",
+    "else",
+    "for",
+    "with",
+    "firstof",
+    "include",
 }
 each_mail = pytest.mark.parametrize(("message", "values"), list(cases()))
 each_message = pytest.mark.parametrize("message", MESSAGES)
-each_size = pytest.mark.parametrize(
-    ("message", "courses"), [(message, courses) for message in MESSAGES for courses in COUNTS[message]]
+each_variant = pytest.mark.parametrize(
+    ("message", "variant"), [(message, variant) for message in MESSAGES for variant in VARIANTS[message]]
 )
 
 
@@ -126,9 +143,14 @@ def test_it_loads_nothing_but_the_logo_and_its_picture(message: str, values: dic
 
 
 @each_mail
-def test_its_tables_are_layout_and_its_language_is_told(message: str, values: dict[str, Any]) -> None:
+def test_its_tables_are_layout_or_name_their_rows_and_its_language_is_told(
+    message: str, values: dict[str, Any]
+) -> None:
     html = parts(message, values)["body.html"]
-    assert html.count("<table") == html.count('<table role="presentation"')
+    for attributes, inside in re.findall(r"<table ([^>]*)>(.*?)(?=<table|</table>)", html, re.S):
+        if 'role="presentation"' not in attributes:
+            rows = re.findall(r"<tr>(.*?)</tr>", inside, re.S)
+            assert rows and all(re.match(r'<th [^>]*scope="row"', row) for row in rows)
     assert f'lang="{values["language"]}" dir="ltr"' in html
     assert not re.search(r"(?:text-align|float)\s*:|(?:margin|padding|border)-(?:left|right)", html)
 
@@ -138,12 +160,12 @@ def test_its_direction_follows_the_language(message: str) -> None:
     assert 'dir="rtl"' in parts(message, context_of(message, direction="rtl"))["body.html"]
 
 
-@each_size
+@each_variant
 @pytest.mark.parametrize(("color", "on_color"), PALETTE)
 @pytest.mark.parametrize("dark", [False, True])
-def test_every_word_can_be_read(message: str, courses: int, color: str, on_color: str, dark: bool) -> None:
+def test_every_word_can_be_read(message: str, variant: dict[str, Any], color: str, on_color: str, dark: bool) -> None:
     brand = FULL_BRAND | {"color": color, "on_color": on_color, "logo_url": ""}
-    html = parts(message, context_of(message, courses=courses, brand=brand, is_test=True))["body.html"]
+    html = parts(message, context_of(message, brand=brand, is_test=True, **variant))["body.html"]
     page = Page(html, rules=dark_rules(style()) if dark else None)
     assert page.words
     assert [word for word in page.words if contrast(word.color, word.background) < 4.5] == []
@@ -156,9 +178,9 @@ def test_outlook_gets_the_same_dark_colours() -> None:
             assert declarations(body)[name] == rules[chosen][name], chosen
 
 
-@each_size
-def test_its_links_are_big_enough_to_tap(message: str, courses: int) -> None:
-    html = parts(message, context_of(message, courses=courses, brand=FULL_BRAND | {"logo_url": ""}))["body.html"]
+@each_variant
+def test_its_links_are_big_enough_to_tap(message: str, variant: dict[str, Any]) -> None:
+    html = parts(message, context_of(message, brand=FULL_BRAND | {"logo_url": ""}, **variant))["body.html"]
     for attributes in re.findall(r"<a ([^>]*)>", html):
         rules = declarations(re.search(r'style="([^"]*)"', attributes)[1])
         line = re.search(r"(\d+)px", rules.get("line-height", "20px"))
@@ -166,10 +188,10 @@ def test_its_links_are_big_enough_to_tap(message: str, courses: int) -> None:
         assert int(line[1]) + 2 * int(rules["padding"].split("px")[0]) >= 44, attributes
 
 
-@each_size
-def test_author_text_is_escaped_once_in_html_and_plain_in_text(message: str, courses: int) -> None:
+@each_message
+def test_author_text_is_escaped_once_in_html_and_plain_in_text(message: str) -> None:
     title = 'Tom & "Jerry" <i>'
-    values = context_of(message, courses=courses, course_name=title, first_name="Ann <b>", site_name="A & B <s>")
+    values = context_of(message, course_name=title, first_name="Ann <b>", site_name="A & B <s>", **VARIANTS[message][0])
     rendered = parts(message, values)
     for raw, escaped in (
         ("Ann <b>", "Ann &lt;b&gt;"),
@@ -186,7 +208,7 @@ def test_author_text_is_escaped_once_in_html_and_plain_in_text(message: str, cou
 
 @each_message
 def test_the_button_leads_to_the_target_of_the_resolver(message: str) -> None:
-    values = context_of(message, brand=NO_BRAND, upsell=False)
+    values = context_of(message, brand=NO_BRAND, **VARIANTS[message][-1])
     links = Page(parts(message, values)["body.html"]).links
     assert links == [values[name] for name in ("cta_url", "unsubscribe_url", "preferences_url")]
 
@@ -230,6 +252,20 @@ def test_personal_values_are_only_printed_or_asked_whether_they_are_empty() -> N
                 assert not any("|" in name for name in names), (path, tag)
                 if tag.startswith("{% if") and names:
                     assert re.fullmatch(r"\{% if \S+ %\}", tag), (path, tag)
+
+
+@pytest.mark.parametrize("message", OWN)
+@pytest.mark.parametrize("part", ["body.html", "body.txt"])
+def test_the_engine_s_own_mail_keeps_to_what_an_editable_copy_of_it_can_say(message: str, part: str) -> None:
+    path = ROOT / "email_automation/templates/email_automation/edx_ace" / message.partition("/")[2] / "email" / part
+    source = path.read_text(encoding="utf-8")
+    tags = re.findall(r"\{% *(\w+)(.*?)%\}", source)
+    assert {tag.removeprefix("end") for tag, _ in tags} - EDITABLE == set()
+    for tag, rest in tags:
+        if tag == "include":
+            assert re.match(r' "email_automation/edx_ace/base/(?:heading|button|greeting|preheader)\.', rest), rest
+        if tag == "load":
+            assert rest.split() == ["i18n"]
 
 
 @pytest.mark.parametrize("language", ["es", "fr"])
