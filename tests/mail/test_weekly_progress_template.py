@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from .page import Page, one_line
-from .stock import LANGUAGES, WEEKLY, WEEKS, parts, weekly
+from .page import Page, contrast, dark_rules, one_line
+from .stock import FULL_BRAND, LANGUAGES, WEEKLY, WEEKS, parts, style, weekly
 
 each_language = pytest.mark.parametrize("language", LANGUAGES)
 NOTHING: dict[str, Any] = {"videos": (0, 0, 0), "quizzes": (0, 0, 0), "assignments": (0, 0, 0)}
@@ -122,13 +122,19 @@ def test_its_bar_needs_no_picture_and_is_silent_because_the_words_say_it() -> No
     html = parts(WEEKLY, weekly())["body.html"]
     bar = re.search(r'<table role="presentation"[^>]*aria-hidden="true".*?</table>.*?</table>', html, re.S)
     assert bar and "<img" not in bar[0] and Page(bar[0]).words == []
-    assert re.search(r'<td height="12" bgcolor="#0B5C8A"', bar[0])
+
+
+def test_its_bar_shows_on_light_and_dark_whatever_the_brand_s_colour() -> None:
+    html = parts(WEEKLY, weekly(brand=FULL_BRAND | {"color": "#F8F6F1"}))["body.html"]
+    fill = re.search(r'<td height="14" bgcolor="(#\w{6})" style="[^"]*background-color:\1;', html)[1]
+    light = re.search(r'class="m-panel" bgcolor="(#\w{6})"', html)[1]
+    assert min(contrast(fill, light), contrast(fill, dark_rules(style())["m-panel"]["background-color"])) >= 3
 
 
 @pytest.mark.parametrize(("videos", "filled"), [((0, 4, 0), 0), ((1, 4, 1), 1), ((4, 4, 1), 1)])
 def test_an_empty_bar_has_no_filled_cell(videos: tuple[int, int, int], filled: int) -> None:
     html = parts(WEEKLY, weekly(videos=videos, quizzes=(0, 0, 0)))["body.html"]
-    assert html.count('<td height="12"') == filled
+    assert html.count('<td height="14" bgcolor=') == filled
 
 
 def test_a_course_without_anything_to_complete_has_no_percentage() -> None:
