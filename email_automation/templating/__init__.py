@@ -1,0 +1,1 @@
+"""Templates that people edit: a sandboxed engine, the check before saving, and the backend that sends them."""
