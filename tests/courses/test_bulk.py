@@ -1,5 +1,6 @@
 """Writing many rows at once …"""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ from django.db import IntegrityError, OperationalError, connection, models, tran
 from django.test.utils import CaptureQueriesContext
 
 from courses import bulk
-from courses.bulk import insert_if_absent, is_deadlock, retry_on_deadlock
-from courses.models import Course, Enrollment, LearnerProfile
+from courses.bulk import any_of, insert_if_absent, is_deadlock, retry_on_deadlock
+from courses.models import Course, Enrollment, LearnerProfile, UserActivity
 from tests.factories import CourseFactory, EnrollmentFactory, LearnerProfileFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,24 @@ def test_understands_a_key_of_two_columns() -> None:
     rows = [Enrollment(user=user, course=course) for user in users for course in (one, two)]
     assert len(insert_if_absent(Enrollment, rows, unique_field=["user", "course"])) == 5
     assert Enrollment.objects.count() == 6
+
+
+def test_understands_a_key_of_three_columns() -> None:
+    users, courses = UserFactory.create_batch(2), [CourseFactory(), CourseFactory()]
+    rows = [
+        UserActivity(user=user, course=course, date=date(2026, 3, day))
+        for user in users
+        for course in courses
+        for day in (1, 2, 3)
+    ]
+    stored = rows[::2]
+    assert insert_if_absent(UserActivity, stored, unique_field=["user", "course", "date"]) != []
+    keys = [(row.user_id, row.course_id, row.date) for row in stored]
+    found = UserActivity.objects.filter(any_of(keys, attnames=["user_id", "course_id", "date"]))
+    assert {(row.user_id, row.course_id, row.date) for row in found} == set(keys)
+    assert len(insert_if_absent(UserActivity, rows, unique_field=["user", "course", "date"])) == 6
+    other = any_of(keys[:1], attnames=["user_id", "course_id", "date"])
+    assert UserActivity.objects.filter(other).count() == 1
 
 
 def test_inserts_rows_without_a_key_always() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from threading import Barrier
 from typing import Any
 
@@ -11,14 +13,22 @@ from django.db import connection
 
 from courses import services, signals
 from courses.bulk import insert_if_absent, retry_on_deadlock
-from courses.models import Course, Enrollment, LearnerProfile
-from courses.services import EnrollmentFact
+from courses.models import Completion, Course, Enrollment, LearnerProfile, UserActivity
+from courses.services import ActivityFact, CompletionFact, EnrollmentFact
 from tests.courses.helpers import heard
-from tests.factories import CourseFactory, UserFactory
+from tests.factories import (
+    ContentItemFactory,
+    CourseFactory,
+    MeetingFactory,
+    ParticipantFactory,
+    PaymentFactory,
+    UserFactory,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WRITERS = 4
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def at_once(function: Callable[[int], Any]) -> list[Any]:
@@ -83,3 +93,82 @@ def test_make_one_account_for_one_learner() -> None:
     assert get_user_model().objects.count() == 1
     assert {user.pk for user, _word in results} == {get_user_model().objects.get().pk}
     assert sorted(word for _user, word in results) == ["created", "unchanged", "unchanged", "unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("signal", "factory", "name", "before", "after", "time"),
+    [
+        (signals.payments_completed, PaymentFactory, "is_successful", False, True, "paid_at"),
+        (signals.participants_left, ParticipantFactory, "left_at", None, NOON, "left_at"),
+        (signals.content_published, ContentItemFactory, "is_published", False, True, "published_at"),
+    ],
+)
+def test_tell_of_one_change_once_and_keep_its_time(
+    signal: Any, factory: Any, name: str, before: Any, after: Any, time: str
+) -> None:
+    row = factory(**{name: before})
+    copies = [type(row).objects.get() for _ in range(WRITERS)]
+
+    @retry_on_deadlock
+    def write(number: int) -> Any:
+        setattr(copies[number], name, after)
+        copies[number].save(**{"update_fields": [name]} if number % 2 else {})
+        return copies[number]
+
+    with heard(signal) as calls:
+        written = at_once(write)
+    assert len(calls) == 1
+    # A copy that came late and wrote nothing but the one field does not hear of the time.
+    assert {getattr(copy, time) for copy in written} - {None} == {getattr(type(row).objects.get(), time)}
+
+
+def test_record_one_payment_of_one_transaction() -> None:
+    user = UserFactory()
+    with heard(signals.payments_completed) as calls:
+        results = at_once(
+            lambda number: services.record_payment(
+                user, amount=Decimal("49.00"), currency="usd", txn_ref="t", is_successful=True
+            )
+        )
+    assert len({payment.pk for payment, _word in results}) == len(calls) == 1
+    assert sorted(word for _payment, word in results) == ["created", "unchanged", "unchanged", "unchanged"]
+
+
+def test_record_one_attendance_of_one_meeting() -> None:
+    meeting, user = MeetingFactory(), UserFactory()
+    with heard(signals.participants_left) as calls:
+        at_once(lambda number: services.record_attendance(meeting, user, left_at=NOON))
+    assert len(calls) == 1
+
+
+def test_agree_on_the_first_completion() -> None:
+    item, users = ContentItemFactory(), UserFactory.create_batch(20)
+
+    def write(number: int) -> None:
+        completed_at = NOON + timedelta(hours=number)
+        if number % 2:
+            for user in users:
+                services.record_completion(user, item, completed_at=completed_at)
+        else:
+            services.record_completions(
+                CompletionFact(user_id=user.pk, item_id=item.pk, completed_at=completed_at) for user in reversed(users)
+            )
+
+    at_once(write)
+    assert list(Completion.objects.values_list("completed_at", flat=True)) == [NOON] * len(users)
+
+
+def test_agree_on_the_largest_total_of_a_day() -> None:
+    course, users, day = CourseFactory(), UserFactory.create_batch(20), date(2026, 3, 2)
+
+    def write(number: int) -> None:
+        if number % 2:
+            for user in users:
+                services.record_activity(user, course, day, seconds=number)
+        else:
+            services.record_activities(
+                ActivityFact(user_id=user.pk, course_id=course.pk, day=day, seconds=number) for user in reversed(users)
+            )
+
+    at_once(write)
+    assert list(UserActivity.objects.values_list("seconds", flat=True)) == [WRITERS - 1] * len(users)
