@@ -152,6 +152,7 @@ class ScheduleResolver(Resolver):
                     shared=shared or {},
                     course_id=first.course_id,
                     course_keys=tuple(row.enrollment.course.key for row in wanted),
+                    about={"course": values.course(first.course, url=links.course_home(first.course.key))},
                     occasion=self.occasion(run, target_id, *(getattr(wanted[0], path) for path in self.occasion_paths)),
                     skip="" if shared is not None else self.nothing_to_say,
                 )
@@ -171,7 +172,6 @@ class ScheduleResolver(Resolver):
         course = first.enrollment.course
         course_url, dashboard_url = links.course_home(course.key), links.dashboard()
         shared: dict[str, Any] = {
-            "course": values.course(course, url=course_url),
             "course_name": course.title,
             "course_url": course_url,
             "course_ids": [row.enrollment.course.key for row in schedules],

@@ -107,7 +107,7 @@ def _ace_message(
     language = draft.language or settings.LANGUAGE_CODE
     context = {
         **dict.fromkeys(values.ABOUT),
-        **links.with_message_uuid(draft.shared, row.message_uuid),
+        **links.with_message_uuid(draft.about | draft.shared, row.message_uuid),
         "unsubscribe_url": stop,
         "preferences_url": manage,
         **links.with_message_uuid(draft.personal, row.message_uuid),

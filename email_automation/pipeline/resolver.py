@@ -33,7 +33,8 @@ class Draft:
 
     `shared` holds JSON values that are equal for everybody of the same cohort; `personal` holds texts that templates
     may print or test for being empty and nothing else. `course_id` is the course the mail is about (the first of
-    several), `course_keys` all of them. `occasion`, where it is set, must be the one the row was claimed for. A draft
+    several), `course_keys` all of them; `about` holds what every template may say of it under `course`, where `shared`
+    has no such value itself. `occasion`, where it is set, must be the one the row was claimed for. A draft
     with `skip` set is not sent, and the word is the reason. `template_id` names a row of EmailTemplate that is to be
     used whether it is active or not, for test mails.
     """
@@ -45,6 +46,7 @@ class Draft:
     personal: dict[str, str] = field(default_factory=dict)
     course_id: int | None = None
     course_keys: tuple[str, ...] = ()
+    about: dict[str, Any] = field(default_factory=dict)
     enrollment_id: int | None = None
     payment_id: int | None = None
     template_id: int | None = None

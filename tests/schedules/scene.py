@@ -18,7 +18,7 @@ from django.test.utils import override_settings
 from courses.models import Course, Enrollment
 from email_automation import words
 from email_automation.models import EmailLog
-from email_automation.pipeline import delivery, dispatch, letters, message
+from email_automation.pipeline import delivery, dispatch, letters, message, wake
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 from schedules.models import Schedule, ScheduleConfig, ScheduleExperience
@@ -179,7 +179,7 @@ def update(*words: str, **options: Any) -> Report:
 
 def planned(name: str, site: Site) -> list[int]:
     """Plan the run of 08-01 beside a broker without workers, and return the ids of the rows that wait."""
-    with override_settings(CELERY_BROKER_URL="memory://"), mock.patch.object(dispatch, "current_app"):
+    with override_settings(CELERY_BROKER_URL="memory://"), mock.patch.object(wake, "current_app"):
         dispatch.run_daily(message.get(name), site.pk, day=DAY)
     waiting = EmailLog.objects.filter(status=words.PENDING, email_type=name)
     return list(waiting.order_by("pk").values_list("pk", flat=True))

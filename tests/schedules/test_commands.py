@@ -16,7 +16,7 @@ from django.test.utils import override_settings
 from courses.models import Course
 from email_automation.consent import opt_out
 from email_automation.models import EmailLog, MessageRun
-from email_automation.pipeline import dispatch, message
+from email_automation.pipeline import dispatch, message, wake
 from email_automation.pipeline.delivery import deliver
 from schedules.models import Schedule
 from tests import factories
@@ -83,7 +83,7 @@ def test_sends_nothing_for_a_site_without_configuration(three: Any) -> None:
 def test_case_075_stops_what_is_queued_when_hand_off_goes_off(site: Site, c: Course) -> None:
     for _ in range(5):
         started(c, "07-29")
-    with override_settings(CELERY_BROKER_URL="memory://"), mock.patch.object(dispatch, "current_app"):
+    with override_settings(CELERY_BROKER_URL="memory://"), mock.patch.object(wake, "current_app"):
         queued = dispatch.run_daily(message.get(DAY3), site.pk, day=date(2017, 8, 1))
     assert (queued.sent, queued.retry) == (0, 5)
     configure(site, deliver_recurring_nudge=False)

@@ -16,9 +16,9 @@ from django.test.utils import override_settings
 
 from courses.models import Course, CourseMode, Enrollment, SiteConfiguration
 from email_automation.consent import set_course_opt_out
+from email_automation.language import chosen_language, long_date
 from email_automation.links import MESSAGE_UUID
 from email_automation.models import EmailLog
-from email_automation.language import chosen_language, long_date
 from tests import factories
 from tests.mail.stock import FULL_BRAND, parts
 
