@@ -135,8 +135,12 @@ def platform(transactional_db: None, redis_url: str, settings: Any) -> Iterator[
 
 @pytest.fixture
 def cadence(platform: Platform, redis_url: str) -> Iterator[Project]:
-    """The project as processes that know the bus."""
-    with project(EVENT_BUS_REDIS_CONNECTION_URL=redis_url, EVENT_BUS_TOPIC_PREFIX=PREFIX) as made:
+    """The project as processes that know the bus; the mail to new learners goes nowhere, least of all into the log."""
+    with project(
+        EVENT_BUS_REDIS_CONNECTION_URL=redis_url,
+        EVENT_BUS_TOPIC_PREFIX=PREFIX,
+        EMAIL_BACKEND="django.core.mail.backends.dummy.EmailBackend",
+    ) as made:
         yield made
         for process in made.running:
             print(process.text)

@@ -47,7 +47,7 @@ def test_comes_once_with_a_row_that_begins_with_it(
     signal: Signal, rows: str, make: Make, field: str, none: Any, news: Any
 ) -> None:
     with heard(signal) as calls:
-        row = make(**{field: news})
+        row = make(announce=True, **{field: news})
         row.save()
     assert calls == [{"sender": type(row), rows: [row], "announce": True, "in_transaction": True}]
 
@@ -170,8 +170,7 @@ def test_leaves_nothing_when_the_writer_takes_it_back(
 def test_costs_one_query_more_than_a_save(
     signal: Signal, rows: str, make: Make, field: str, none: Any, news: Any
 ) -> None:
-    row = make(**{field: none})
-    setattr(row, field, news)
+    row = make(**{field: news})
     with CaptureQueriesContext(connection) as ours:
         row.save()
     with CaptureQueriesContext(connection) as plain, transaction.atomic():
