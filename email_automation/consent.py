@@ -1,31 +1,41 @@
-"""Consent: the tokens that mails carry, and what they can do.
+"""Consent: the tokens that mails carry and what they can do, and the addresses that get nothing.
 
 A token is signed and single-purpose. An unsubscribe token names a person, a category and the category's epoch, and
 can do nothing but switch that category off; a preferences token opens that person's preference page. Neither holds an
 address, and neither ends: a link in a mail of years ago works, unless the person has come back since.
+
+An address that bounced for good, or whose owner complained, is suppressed: in the preferences of the person who has it,
+and by a keyed digest, which holds for everybody who has it and outlives them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.signing import BadSignature, Signer
 from django.db import IntegrityError, transaction
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.functional import Promise
 
 from courses.bulk import insert_if_absent, retry_on_deadlock
 from courses.models import Course
 
 from . import words
-from .models import CourseOptOut, EmailPreference
+from .models import CourseOptOut, EmailPreference, SuppressedAddress
 from .pipeline import ledger
 
 UNSUBSCRIBE = "unsubscribe"
 PREFERENCES = "preferences"
+# Why an address is suppressed; the first two are also the source of the change in a preference row's history.
+BOUNCE = "bounce"
+COMPLAINT = "complaint"
+ERASED = "erased"
 #: What a person can switch: everything at once, and each category.
 SWITCHES = frozenset({"is_subscribed", *(f"{category}_emails" for category in words.CATEGORIES)})
 
@@ -106,18 +116,15 @@ def set_preferences(user_id: int, values: Mapping[str, bool], *, source: str) ->
     unknown = sorted(set(values) - SWITCHES)
     if unknown:
         raise ValueError(f"{unknown[0]}: no such preference; allowed: {', '.join(sorted(SWITCHES))}.")
+
+    def change(preference: EmailPreference) -> bool:
+        differing = {name: value for name, value in values.items() if getattr(preference, name) != value}
+        for name, value in differing.items():
+            setattr(preference, name, value)
+        return bool(differing)
+
     with transaction.atomic():
-        preference = _locked(user_id) or EmailPreference(user_id=user_id)
-        if preference.pk is None and _differs(preference, values):
-            try:
-                with transaction.atomic():
-                    _apply(preference, values, source)
-            except IntegrityError:
-                # Somebody else has written the first row meanwhile.
-                preference = EmailPreference.objects.select_for_update().get(user_id=user_id)
-        if _differs(preference, values):
-            _apply(preference, values, source)
-    return preference
+        return _changed(user_id, change, source=source)
 
 
 def set_course_opt_out(user_id: int, course: Course, opted_out: bool) -> None:
@@ -146,17 +153,105 @@ def save_choices(user_id: int, switches: Mapping[str, bool], courses: Mapping[in
         set_course_opt_outs(user_id, courses)
 
 
+def address_digest(address: str) -> str:
+    """Return the keyed digest by which an address is known once nothing else of it may be kept."""
+    return _digest(address, settings.SECRET_KEY)
+
+
+def address_digests(address: str) -> list[str]:
+    """Return the digests an address may be stored under: this key's, and those of the keys it follows."""
+    return [_digest(address, key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+
+
+def suppressed_among(addresses: Iterable[str]) -> set[str]:
+    """Return which of these addresses get no mail, whoever has them, in one statement."""
+    digests = {address: address_digests(address) for address in addresses}
+    candidates = [digest for found in digests.values() for digest in found]
+    stored = set(SuppressedAddress.objects.filter(digest__in=candidates).values_list("digest", flat=True))
+    return {address for address, found in digests.items() if stored.intersection(found)}
+
+
+@retry_on_deadlock
+def suppress(user_id: int, address: str, *, reason: str) -> None:
+    """Send nothing more to an address until an administrator releases it, and withdraw what waits for its owner.
+
+    Somebody who has another address by now keeps getting mail there. What is suppressed already stays as it is.
+    """
+
+    def change(preference: EmailPreference) -> bool:
+        if preference.suppressed_at is not None:
+            return False
+        preference.suppressed_at, preference.suppression_reason = timezone.now(), reason
+        return True
+
+    with transaction.atomic():
+        if _normal(_address_of(user_id)) == _normal(address):
+            _changed(user_id, change, source=reason)
+        remember(address, reason=reason)
+
+
+def remember(address: str, *, reason: str) -> None:
+    """Suppress an address by its digest alone."""
+    row = SuppressedAddress(digest=address_digest(address), reason=reason)
+    insert_if_absent(SuppressedAddress, [row], unique_field="digest")
+
+
+@retry_on_deadlock
+def release(user_id: int, *, source: str, by: Any = None) -> None:
+    """Allow mail to a person's address again; `by` is who decided it, for the history."""
+
+    def change(preference: EmailPreference) -> bool:
+        if preference.suppressed_at is None:
+            return False
+        preference.suppressed_at, preference.suppression_reason = None, ""
+        return True
+
+    with transaction.atomic():
+        _changed(user_id, change, source=source, by=by)
+        SuppressedAddress.objects.filter(digest__in=address_digests(_address_of(user_id))).delete()
+
+
+def _digest(address: str, key: str | bytes) -> str:
+    return salted_hmac("email_automation.address", _normal(address), secret=key, algorithm="sha256").hexdigest()
+
+
+def _normal(address: str) -> str:
+    return address.strip().casefold()
+
+
+def _address_of(user_id: int) -> str:
+    found = get_user_model()._default_manager.filter(pk=user_id).values_list("email", flat=True).first()
+    return found or ""
+
+
 def _locked(user_id: int) -> EmailPreference | None:
     return EmailPreference.objects.select_for_update().filter(user_id=user_id).first()
 
 
-def _differs(preference: EmailPreference, values: Mapping[str, bool]) -> bool:
-    return any(getattr(preference, name) != value for name, value in values.items())
+def _changed(
+    user_id: int, change: Callable[[EmailPreference], bool], *, source: str, by: Any = None
+) -> EmailPreference:
+    """Return a person's preferences after `change`, which says whether there is anything to write."""
+    preference = _locked(user_id)
+    if preference is None:
+        preference = EmailPreference(user_id=user_id)
+        if not change(preference):
+            return preference
+        try:
+            with transaction.atomic():
+                _save(preference, source, by)
+            return preference
+        except IntegrityError:
+            # Somebody else has written the first row meanwhile.
+            preference = EmailPreference.objects.select_for_update().get(user_id=user_id)
+    if change(preference):
+        _save(preference, source, by)
+    return preference
 
 
-def _apply(preference: EmailPreference, values: Mapping[str, bool], source: str) -> None:
-    for name, value in values.items():
-        setattr(preference, name, value)
+def _save(preference: EmailPreference, source: str, by: Any) -> None:
+    if by is not None:
+        preference._history_user = by  # type: ignore[attr-defined]  # read by simple_history
     preference.save(source=source)
 
 

@@ -16,7 +16,7 @@ from simple_history.admin import SimpleHistoryAdmin
 
 from courses.models import Course
 
-from .. import words
+from .. import consent, words
 from ..forms import EmailPreferenceForm
 from ..models import CourseOptOut, EmailPreference
 from .paging import LargeTableAdmin
@@ -79,12 +79,14 @@ class EmailPreferenceAdmin(LargeTableAdmin, SimpleHistoryAdmin):
     def save_model(self, request: HttpRequest, obj: EmailPreference, form: Any, change: bool) -> None:
         """Write what was changed on this page; what the person has changed meanwhile stays."""
         with transaction.atomic():
-            row = EmailPreference.objects.select_for_update().get(pk=obj.pk) if change else obj
-            for name in form.changed_data:
-                if name in form.cleaned_data and name not in ("user", "clear_suppression"):
-                    setattr(row, name, form.cleaned_data[name])
             if form.cleaned_data.get("clear_suppression"):
-                row.suppressed_at, row.suppression_reason = None, ""
+                consent.release(obj.user_id, source=SOURCE, by=request.user)
+            row = EmailPreference.objects.select_for_update().get(pk=obj.pk) if change else obj
+            switched = [name for name in form.changed_data if name in consent.SWITCHES & set(form.cleaned_data)]
+            if change and not switched:
+                return
+            for name in switched:
+                setattr(row, name, form.cleaned_data[name])
             row._history_user = request.user  # type: ignore[attr-defined]  # read by simple_history
             row.save(source=SOURCE)
 

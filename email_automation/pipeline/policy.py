@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from .. import words
+from .. import consent, words
 from ..models import CourseOptOut, EmailPreference
 from .message import MessageType
 from .resolver import Draft
@@ -19,7 +19,7 @@ from .resolver import Draft
 class Verdict:
     """What policy says of one person: an address to mail, or a reason not to.
 
-    `names` and `epochs` are what the mail itself needs of the person, read by the same two statements.
+    `names` and `epochs` are what the mail itself needs of the person, read by the same statements.
     """
 
     user_id: int
@@ -30,9 +30,10 @@ class Verdict:
 
 
 def verdicts(message: type[MessageType], user_ids: Collection[int]) -> dict[int, Verdict]:
-    """Return a verdict for each person, in two statements. Who has no account left is `inactive_user`."""
+    """Return a verdict for each person, in three statements. Who has no account left is `inactive_user`."""
     users = get_user_model()._default_manager.in_bulk(list(set(user_ids)))
     preferences = {row.user_id: row for row in EmailPreference.objects.filter(user_id__in=users)}
+    suppressed = consent.suppressed_among({(user.email or "").strip() for user in users.values()})
     found = {}
     for user_id in user_ids:
         user = users.get(user_id)
@@ -47,17 +48,19 @@ def verdicts(message: type[MessageType], user_ids: Collection[int]) -> dict[int,
             "username": user.get_username(),
             "full_name": user.get_full_name(),
         }
-        refusal = _refusal(message, user.is_active, address, preference)
+        refusal = _refusal(message, user.is_active, address, preference, suppressed=address in suppressed)
         found[user_id] = Verdict(user_id, address, refusal, names, preference.token_epochs)
     return found
 
 
-def _refusal(message: type[MessageType], is_active: bool, address: str, preference: EmailPreference) -> str:
+def _refusal(
+    message: type[MessageType], is_active: bool, address: str, preference: EmailPreference, *, suppressed: bool
+) -> str:
     if not is_active:
         return words.INACTIVE_USER
     if not _is_address(address):
         return words.NO_EMAIL_ADDRESS
-    if preference.suppressed_at is not None:
+    if suppressed or preference.suppressed_at is not None:
         return words.SUPPRESSED
     if not preference.is_subscribed:
         return words.UNSUBSCRIBED

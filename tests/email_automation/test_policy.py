@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from email_automation import words
+from email_automation import consent, words
 from email_automation.models import CourseOptOut, EmailPreference
 from email_automation.pipeline import message, policy
 from email_automation.pipeline.resolver import Draft
@@ -93,13 +93,31 @@ def test_a_transactional_message_does_not_ask_for_course_opt_outs(monkeypatch: p
     assert refused == {}
 
 
+@pytest.mark.parametrize("stored", ["ada@example.com", " ADA@example.com", "Ada@Example.COM"])
+def test_a_suppressed_address_is_refused_whoever_has_it_and_however_it_is_written(stored: str) -> None:
+    consent.remember(stored, reason="bounce")
+    person, namesake, other = UserFactory(email="ada@example.com"), UserFactory(email="ADA@EXAMPLE.com "), UserFactory()
+    found = policy.verdicts(KIND, [person.pk, namesake.pk, other.pk])
+    assert [found[pk].refusal for pk in (person.pk, namesake.pk, other.pk)] == [words.SUPPRESSED] * 2 + [""]
+    assert not EmailPreference.objects.exists()
+
+
+def test_a_suppression_outlives_a_new_secret_key(settings: Any) -> None:
+    person = UserFactory()
+    consent.remember(person.email, reason="bounce")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", [settings.SECRET_KEY]
+    assert refusal(person) == words.SUPPRESSED
+    settings.SECRET_KEY_FALLBACKS = []
+    assert refusal(person) == ""
+
+
 @pytest.mark.parametrize("number", [1, 50])
-def test_it_costs_two_statements_and_a_third_for_courses(number: int) -> None:
+def test_it_costs_three_statements_and_a_fourth_for_courses(number: int) -> None:
     people, course = UserFactory.create_batch(number), CourseFactory()
     drafts = [Draft(target_id=person.pk, user_id=person.pk, course_id=course.pk) for person in people]
     with CaptureQueriesContext(connection) as queries:
         policy.verdicts(KIND, [person.pk for person in people])
-    assert len(queries) == 2
+    assert len(queries) == 3
     with CaptureQueriesContext(connection) as queries:
         policy.refusals(KIND, drafts)
-    assert len(queries) == 3
+    assert len(queries) == 4
