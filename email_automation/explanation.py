@@ -85,7 +85,7 @@ class Explanation:
 
 def explain(message: type[MessageType], user_id: int, site_id: int, *, day: date | None = None) -> Explanation:
     """Return why a person gets, got, or does not get a message; `day` as the commands' `--date`. Reads only."""
-    run = Run.starting(message.label(), site_id, day=day)
+    run = message.starting(site_id, day=day)
     resolver = message.resolver()
     possible = resolver.occasions(run, user_id)
     findings = resolver.explain(run, user_id)

@@ -5,9 +5,10 @@ Every mail goes the way of all others: consent is asked, a row of the log holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
@@ -20,11 +21,12 @@ from courses.models import Course, Enrollment, Payment
 from . import words
 from .events import owner_sites
 from .models import EmailQueue
-from .packing import packed
+from .packing import packed, storable
 from .pipeline import message as messages
 from .pipeline import outbox, policy, wake
 from .pipeline.delivery import SLICE
 from .pipeline.message import MessageType
+from .templating.defaults import create_default_templates
 
 LONGEST_KEY = 191
 
@@ -48,13 +50,10 @@ class EmailService:
         Inside somebody's transaction the mail goes out once that has committed, and True means that it is willing to.
         Raises ValueError that names the argument and what is allowed; nothing is written then.
         """
-        entry = _entry(recipient, email_type, context, course=course, enrollment=enrollment, payment=payment)
+        call = _checked_call(email_type, context, course=course, enrollment=enrollment, payment=payment)
+        entry = call.to(_stored_person(recipient))
         entry.dedupe_key = _checked_key(dedupe_key)
-        if wake.in_transaction():
-            outbox.add([entry])
-            kind = messages.get(entry.email_type)
-            return not policy.verdicts(kind, [recipient.pk])[recipient.pk].refusal
-        return outbox.send_now([entry])[0] in words.HANDED_OFF
+        return _send(call, [entry])[0] in words.HANDED_OFF
 
     def send_bulk_email(
         self,
@@ -66,15 +65,17 @@ class EmailService:
         """Send the same to many, in batches: {"success": n, "failed": n, "skipped": n}.
 
         `recipients` is any iterable of people, read as it is needed. `failed` counts what was not handed off now, also
-        where another attempt will follow. Inside somebody's transaction all that are willing count as success.
-        Raises ValueError as `send_email` does; what an iterable has given before its faulty element is sent.
+        where another attempt will follow, and `skipped` also whose account is gone by then. Inside somebody's
+        transaction all that are willing count as success. Raises ValueError as `send_email` does; what an iterable has
+        given before its faulty element is sent.
         """
         found = recipients.iterator(chunk_size=1000) if isinstance(recipients, QuerySet) else recipients
-        _entry(None, email_type, context, course=course)
+        call = _checked_call(email_type, context, course=course)
         counts = {"success": 0, "failed": 0, "skipped": 0}
-        for people in slices(found, SLICE):
-            entries = [_entry(_checked_person(person), email_type, context, course=course) for person in people]
-            for status in self._send(entries):
+        for people in slices((_checked_person(person) for person in found), SLICE):
+            stored = _stored(people)
+            counts["skipped"] += len(people) - len(stored)
+            for status in _send(call, [call.to(person) for person in stored]):
                 counts[_counted_as(status)] += 1
         return counts
 
@@ -92,8 +93,8 @@ class EmailService:
         `priority` is urgent, high, normal or low. What `expires_at` finds waiting is skipped as `expired`. Raises
         ValueError as `send_email` does.
         """
-        entry = _entry(recipient, email_type, context)
-        if priority not in words.PRIORITIES:
+        entry = _checked_call(email_type, context).to(_stored_person(recipient))
+        if not isinstance(priority, str) or priority not in words.PRIORITIES:
             raise ValueError(f"priority: {priority!r} is unknown; allowed: {', '.join(words.PRIORITIES)}.")
         entry.priority = words.PRIORITIES[priority]
         entry.scheduled_at = _checked_moment("scheduled_at", scheduled_at)
@@ -103,14 +104,6 @@ class EmailService:
                 raise ValueError("expires_at: must be after scheduled_at, or the mail could never go out.")
         return outbox.add([entry])[0]
 
-    def _send(self, entries: list[EmailQueue]) -> list[str]:
-        if not wake.in_transaction():
-            return outbox.send_now(entries)
-        kind = messages.get(entries[0].email_type)
-        people = policy.verdicts(kind, [entry.recipient_id for entry in entries if entry.recipient_id is not None])
-        outbox.add(entries)
-        return [words.SKIPPED if people[entry.recipient_id or 0].refusal else words.SENT for entry in entries]
-
 
 class EmailTemplateService:
     """Looks after the templates that people edit."""
@@ -118,23 +111,37 @@ class EmailTemplateService:
     @staticmethod
     def create_default_templates() -> int:
         """Put what the files say into the admin, a row for each message and language; returns how many were new."""
-        from .templating.defaults import create_default_templates
-
         return create_default_templates()
 
 
-def _entry(
-    recipient: Any,
+@dataclass(frozen=True)
+class _Call:
+    """What somebody's code asks for, checked: the same mail for one person or for many."""
+
+    kind: type[MessageType]
+    site_id: int
+    data: dict[str, Any]
+
+    def to(self, recipient: AbstractBaseUser) -> EmailQueue:
+        """Return the outbox row for one person, not stored."""
+        return EmailQueue(
+            recipient=recipient,
+            email_type=self.kind.NAME,
+            site_id=self.site_id,
+            context_data=self.data,
+            priority=self.kind.priority,
+            scheduled_at=timezone.now(),
+        )
+
+
+def _checked_call(
     email_type: str,
     context: Mapping[str, Any] | None,
     *,
     course: Course | None = None,
     enrollment: Enrollment | None = None,
     payment: Payment | None = None,
-) -> EmailQueue:
-    """Return the outbox row of a call, checked and not stored; without a recipient only to be checked."""
-    if recipient is not None:
-        _checked_person(recipient)
+) -> _Call:
     kind = _checked_type(email_type)
     about: dict[str, Any] = {}
     for name, row, model in (
@@ -150,14 +157,17 @@ def _entry(
     whose = course or getattr(enrollment, "course", None) or getattr(payment, "course", None)
     if whose is None and isinstance(context, Mapping) and isinstance(context.get("course"), Course):
         whose = context["course"]
-    return EmailQueue(
-        recipient=recipient,
-        email_type=kind.NAME,
-        site_id=owner_sites([whose])[whose.pk if whose else None],
-        context_data=data,
-        priority=kind.priority,
-        scheduled_at=timezone.now(),
-    )
+    return _Call(kind, owner_sites([whose])[whose.pk if whose else None], data)
+
+
+def _send(call: _Call, entries: Sequence[EmailQueue]) -> list[str]:
+    """Return what became of each entry; inside somebody's transaction, what will if nothing changes until it commits."""
+    if not wake.in_transaction():
+        return outbox.send_now(entries)
+    written = outbox.add(entries, again=True)
+    people = policy.verdicts(call.kind, [entry.recipient_id for entry in entries if entry.recipient_id is not None])
+    willing = [entry in written and not people[entry.recipient_id or 0].refusal for entry in entries]
+    return [words.SENT if sends else words.SKIPPED for sends in willing]
 
 
 def _checked_type(email_type: str) -> type[MessageType]:
@@ -174,6 +184,19 @@ def _checked_person(person: Any) -> AbstractBaseUser:
     return person
 
 
+def _stored_person(person: Any) -> AbstractBaseUser:
+    if not _stored([_checked_person(person)]):
+        raise ValueError("recipient: must be a stored user, and this one has been deleted.")
+    return cast(AbstractBaseUser, person)
+
+
+def _stored(people: Sequence[AbstractBaseUser]) -> list[AbstractBaseUser]:
+    """Return those whose accounts are still there: between reading many people and mailing the last lie hours."""
+    found = get_user_model()._default_manager.filter(pk__in=[person.pk for person in people])
+    ids = set(found.values_list("pk", flat=True))
+    return [person for person in people if person.pk in ids]
+
+
 def _checked_moment(name: str, moment: Any) -> datetime:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise ValueError(f"{name}: must be a datetime with a time zone, for example timezone.now(), not {moment!r}.")
@@ -183,8 +206,8 @@ def _checked_moment(name: str, moment: Any) -> datetime:
 def _checked_key(key: str | None) -> str | None:
     if key is None:
         return None
-    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
-        raise ValueError(f"dedupe_key: must be a text of 1 to {LONGEST_KEY} characters, or None.")
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not storable(key):
+        raise ValueError(f"dedupe_key: must be a text of 1 to {LONGEST_KEY} characters without NUL, or None.")
     return key
 
 

@@ -18,8 +18,8 @@ from .message import MessageType
 from .resolver import Draft, Resolver
 from .run import Run
 
-#: Entries of a packed context that the engine itself has put there.
-TEMPLATE = "$template"
+#: Entries of a packed context that the engine itself has put there, for test mails: which template, which language.
+TEMPLATE, LANGUAGE = "$template", "$language"
 
 
 class CallResolver(Resolver):
@@ -47,7 +47,7 @@ class CallResolver(Resolver):
     def _draft(self, entry: EmailQueue, rows: Rows, wishes: Mapping[int, str]) -> Draft:
         user_id = entry.recipient_id or 0
         draft = Draft(target_id=entry.pk, user_id=user_id, template_id=entry.context_data.get(TEMPLATE))
-        packed = {name: value for name, value in entry.context_data.items() if name != TEMPLATE}
+        packed = {name: value for name, value in entry.context_data.items() if name not in (TEMPLATE, LANGUAGE)}
         try:
             about = {name: rows.row(value) for name, value in packed.items() if is_row(value)}
         except Gone:
@@ -59,7 +59,10 @@ class CallResolver(Resolver):
         draft.enrollment_id = getattr(about.get("enrollment"), "pk", None)
         draft.payment_id = getattr(about.get("payment"), "pk", None)
         site_language = getattr(getattr(entry.site, "configuration", None), "language", "")
-        draft.language = chosen_language(wishes.get(user_id, ""), course.language if course else "", site_language)
+        asked = entry.context_data.get(LANGUAGE, "")
+        draft.language = chosen_language(
+            asked, wishes.get(user_id, ""), course.language if course else "", site_language
+        )
         links = SiteLinks(
             entry.site,
             source=self._message.owner(),

@@ -17,6 +17,7 @@ from courses.bulk import slices
 
 from .. import words
 from ..models import EmailLog, EmailQueue
+from ..templating import stored
 from . import ledger, letters, policy
 from . import message as messages
 from .calls import CallResolver
@@ -48,6 +49,7 @@ def deliver(log_ids: Iterable[int]) -> Tally:
     """
     tally = Tally()
     for batch in slices(log_ids, SLICE):
+        stored.refresh()
         rows = ledger.lease(batch)
         try:
             for message, run, group in _by_run(rows):

@@ -31,7 +31,8 @@ from .. import consent, headers, links, values, words
 from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
 from ..channels.mail import direction_of, document
 from ..conf import setting
-from ..models import EmailLog, pack_content
+from ..models import EmailLog, EmailTemplate, pack_content
+from ..templating import stored
 from .ledger import Prepared
 from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, trace
@@ -70,7 +71,8 @@ def prepare(
         if ChannelType.EMAIL not in ace_policy.channels_for(letter):
             return Outcome.skipped(words.REFUSED_CHANNEL)
         channel = get_channel_for_message(ChannelType.EMAIL, letter)
-        rendered = presentation.render(channel, letter)
+        with _template(draft):
+            rendered = presentation.render(channel, letter)
         prepared = _prepared(channel, letter, rendered, draft)
     except UnsupportedChannelError as error:
         return Outcome(status=words.PENDING, reason="no_channel", detail=str(error), ours=True)
@@ -143,6 +145,13 @@ def _ace_message(
         is_test=run.is_test,
     )
     return letter
+
+
+def _template(draft: Draft) -> contextlib.AbstractContextManager[None]:
+    """Have the mail made of the template its draft names, if it names one."""
+    if draft.template_id is None:
+        return contextlib.nullcontext()
+    return stored.using(EmailTemplate.objects.get(pk=draft.template_id))
 
 
 def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail, draft: Draft) -> Prepared:

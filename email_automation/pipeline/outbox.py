@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
@@ -21,7 +22,7 @@ from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
 from .. import alerts, words
 from ..conf import setting
 from ..models import EmailLog, EmailQueue
-from . import ledger, wake
+from . import calls, ledger, wake
 from . import message as messages
 from .delivery import SLICE, deliver
 from .message import MessageType
@@ -79,10 +80,11 @@ def trigger(message: type[MessageType], facts: Iterable[Fact], *, again: bool = 
 
 
 def add(entries: Sequence[EmailQueue], *, again: bool = False) -> list[EmailQueue]:
-    """Write entries down, each key once, and have what is due done after the commit; returns what was written."""
-    written = insert_if_absent(EmailQueue, entries, unique_field="dedupe_key")
-    if again and len(written) < len(entries):
-        written += _reopened({entry.dedupe_key for entry in entries} - {entry.dedupe_key for entry in written})
+    """Write entries down, each key once, and have what is due done after the commit; returns what was written.
+
+    With `again` an entry also takes the place of one with the same key of which no mail has come.
+    """
+    written = _written(entries, again=again)
     now = timezone.now()
     by_queue: dict[str, list[int]] = {}
     for entry in written:
@@ -94,11 +96,33 @@ def add(entries: Sequence[EmailQueue], *, again: bool = False) -> list[EmailQueu
     return written
 
 
-def _reopened(keys: Iterable[str | None]) -> list[EmailQueue]:
-    found = EmailQueue.objects.filter(dedupe_key__in=list(keys), is_processed=True)
-    ids = list(found.values_list("pk", flat=True))
-    EmailQueue.objects.filter(pk__in=ids).update(is_processed=False, processed_at=None, log=None)
-    return list(EmailQueue.objects.filter(pk__in=ids))
+def _written(entries: Sequence[EmailQueue], *, again: bool) -> list[EmailQueue]:
+    with transaction.atomic():
+        written = insert_if_absent(EmailQueue, entries, unique_field="dedupe_key")
+        if again and len(written) < len(entries):
+            written += _in_place_of_ended([entry for entry in entries if entry not in written])
+        return written
+
+
+def _in_place_of_ended(entries: Sequence[EmailQueue]) -> list[EmailQueue]:
+    """Write entries over processed ones with the same keys, and return those that were.
+
+    What has become a mail that is out, or that waits for another attempt, stays: its mail is drafted from it.
+    """
+    by_key = {entry.dedupe_key: entry for entry in entries}
+    mailed = EmailLog.objects.filter(pk=OuterRef("log_id")).exclude(status=words.SKIPPED)
+    ended = EmailQueue.objects.filter(~Exists(mailed), dedupe_key__in=by_key, is_processed=True)
+    found = list(locked(ended.order_by("pk")))
+    renewed = []
+    for stored in found:
+        entry = by_key[stored.dedupe_key]
+        entry.pk, entry.created_at = stored.pk, stored.created_at
+        entry._state.adding, entry._state.db = False, stored._state.db
+        renewed.append(entry)
+    if renewed:
+        names = [field.attname for field in EmailQueue._meta.concrete_fields if not field.primary_key]
+        EmailQueue.objects.bulk_update(renewed, names, batch_size=BATCH)
+    return renewed
 
 
 def extended(entry: EmailQueue | None, name: str, more: Sequence[Any]) -> bool:
@@ -144,8 +168,15 @@ def process(ids: Sequence[int]) -> Tally:
         if claimed.late:
             tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
         tally[OURS] += len(claimed.faulty)
-        for log_ids in slices(claimed.log_ids, SLICE):
-            tally.update(deliver(log_ids))
+        for queue, log_ids in claimed.log_ids.items():
+            here, others = log_ids[:SLICE], log_ids[SLICE:]
+            if setting("CELERY_BROKER_URL"):
+                # One entry may have become a mail for each learner of a course: that is work for all workers.
+                for more in slices(others, SLICE):
+                    wake.send(wake.DELIVER_TASK, more, queue=queue)
+                others = []
+            for more in (here, *slices(others, SLICE)):
+                tally.update(deliver(more))
     if tally[OURS]:
         alerts.announce(wake.OUTBOX_TASK, tally)
     return tally
@@ -154,9 +185,9 @@ def process(ids: Sequence[int]) -> Tally:
 def send_now(entries: Sequence[EmailQueue]) -> list[str]:
     """Write down entries that are due and send them, and return the status that each one's row has afterwards.
 
-    An entry whose key somebody has used before is not written, and counts as skipped.
+    An entry whose key is used up is not written, and counts as skipped.
     """
-    written = insert_if_absent(EmailQueue, entries, unique_field="dedupe_key")
+    written = _written(entries, again=True)
     process([entry.pk for entry in written])
     rows = EmailLog.objects.filter(queued__in=[entry.pk for entry in written])
     statuses = dict(rows.values_list("queued__pk", "status"))
@@ -170,13 +201,13 @@ class _Wanted(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What became of some entries: how many were looked at, the rows that are ours, and the entries that failed.
+    """What became of some entries: how many were looked at, our rows by Celery queue, and the entries that failed.
 
     `late` says that the time of some had passed, so that `ledger.expire` has to skip their rows.
     """
 
     entries: int
-    log_ids: list[int]
+    log_ids: dict[str, list[int]]
     faulty: list[int]
     late: bool
 
@@ -189,18 +220,21 @@ def claim_due(limit: int, *, only: Sequence[int] | None = None, but: Iterable[in
     """
     due = _due(only).exclude(pk__in=list(but))
     found = list(due.order_by("priority", "scheduled_at", "id").values_list("pk", "recipient_id")[:limit])
-    log_ids, late = _claim_single([pk for pk, recipient in found if recipient is not None])
+    rows, late = _claim_single([pk for pk, recipient in found if recipient is not None])
     faulty: list[int] = []
     for pk, recipient in found:
         if recipient is None:
             try:
-                log_ids += _spread(pk)
+                rows += _spread(pk)
             except Exception as error:
                 log.error("email_queue=%s could not be planned: %s", pk, trace(error))
                 if not connection.in_atomic_block:
                     connection.close_if_unusable_or_obsolete()
                 faulty.append(pk)
-    return Claimed(len(found), log_ids, faulty, late)
+    by_queue: dict[str, list[int]] = {}
+    for log_id, name in rows:
+        by_queue.setdefault(messages.get(name).queue(), []).append(log_id)
+    return Claimed(len(found), by_queue, faulty, late)
 
 
 def _due(only: Sequence[int] | None = None) -> QuerySet[EmailQueue]:
@@ -210,33 +244,35 @@ def _due(only: Sequence[int] | None = None) -> QuerySet[EmailQueue]:
 
 
 @retry_on_deadlock
-def _claim_single(ids: Sequence[int]) -> tuple[list[int], bool]:
-    """Claim entries with a recipient, and mark them processed, in one transaction."""
+def _claim_single(ids: Sequence[int]) -> tuple[list[tuple[int, str]], bool]:
+    """Claim entries with a recipient, and mark them processed, in one transaction; returns ids and message names."""
     if not ids:
         return [], False
     with transaction.atomic():
         now = timezone.now()
         entries = list(_held(_due(ids).filter(recipient__isnull=False)))
         addresses = _addresses({entry.recipient_id for entry in entries if entry.recipient_id is not None})
-        groups: dict[tuple[str, int, int, datetime | None], list[EmailQueue]] = {}
+        groups: dict[tuple[str, int, str, int, datetime | None], list[EmailQueue]] = {}
         for entry in entries:
-            groups.setdefault((entry.email_type, entry.site_id, entry.priority, entry.expires_at), []).append(entry)
+            override = addresses.get(entry.recipient_id or 0, "") if calls.TEMPLATE in entry.context_data else ""
+            key = (entry.email_type, entry.site_id, override, entry.priority, entry.expires_at)
+            groups.setdefault(key, []).append(entry)
         rows: dict[int, EmailLog] = {}
-        for (name, site_id, priority, expires_at), group in groups.items():
-            rows |= _rows_of(
-                group, messages.get(name), site_id, addresses=addresses, priority=priority, expires_at=expires_at
-            )
+        for (name, site_id, override, priority, expires_at), group in groups.items():
+            message = messages.get(name)
+            run = replace(Run.triggered_now(message.label(), site_id), override=override)
+            rows |= _rows_of(group, message, run, addresses=addresses, priority=priority, expires_at=expires_at)
         for entry in entries:
             entry.is_processed, entry.processed_at, entry.log = True, now, rows.get(entry.pk)
         EmailQueue.objects.bulk_update(entries, ["is_processed", "processed_at", "log"], batch_size=BATCH)
         late = any(expires_at is not None and expires_at <= now for *_, expires_at in groups)
-        return [row.pk for row in rows.values()], late
+        return [(row.pk, row.email_type) for row in rows.values()], late
 
 
 def _rows_of(
     entries: Sequence[EmailQueue],
     message: type[MessageType],
-    site_id: int,
+    run: Run,
     *,
     addresses: dict[int, str],
     priority: int,
@@ -247,7 +283,7 @@ def _rows_of(
     wanted = [_Wanted(entry.target_id, entry.recipient_id or 0, occasion) for occasion, entry in by_occasion.items()]
     rows = ledger.claim(
         message,
-        Run.triggered_now(message.label(), site_id),
+        run,
         wanted,
         addresses=addresses,
         record=None,
@@ -268,7 +304,7 @@ def occasion_of(entry: EmailQueue) -> str:
     return entry.dedupe_key or f"queued:{entry.pk}"
 
 
-def _spread(pk: int) -> list[int]:
+def _spread(pk: int) -> list[tuple[int, str]]:
     """Claim a row for everybody an entry without recipient is for, page by page, and mark it processed at the end.
 
     A process that dies half-way leaves the entry due; the next one finds the keys of the first part used up.
@@ -280,11 +316,11 @@ def _spread(pk: int) -> list[int]:
         return []
     message = messages.get(entry.email_type)
     run = Run.triggered_now(message.label(), entry.site_id, now=entry.scheduled_at)
-    log_ids: list[int] = []
+    rows: list[tuple[int, str]] = []
     for page in planned(message, run, Summary(), None):
-        log_ids += page
+        rows += [(log_id, message.NAME) for log_id in page]
     EmailQueue.objects.filter(pk=pk, is_processed=False).update(is_processed=True, processed_at=timezone.now())
-    return log_ids
+    return rows
 
 
 def _held(entries: QuerySet[EmailQueue]) -> QuerySet[EmailQueue]:
