@@ -20,7 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from courses.models import Course
-from email_automation import consent, words
+from email_automation import consent, values, words
 from email_automation.explanation import explain
 from email_automation.models import CourseOptOut, EmailLog, MessageRun
 from email_automation.pipeline import dispatch, message, policy, sweep, wake
@@ -282,6 +282,26 @@ def test_drafts_are_plain_values_of_their_own(
     for draft in drafts:
         assert json.loads(json.dumps(draft.shared)) == draft.shared
         assert all(isinstance(value, str) for value in draft.personal.values())
+
+
+def test_everything_a_draft_says_is_declared_with_an_example_of_its_shape(
+    kind: type[message.MessageType], factory: MessageFactory, site: Site
+) -> None:
+    factory.due(2, day=DAY, site=site)
+    declared = values.EXAMPLES | dict(kind.variables)
+    for draft in drafts_of(kind, site):
+        for name, value in (draft.about | draft.shared | draft.personal).items():
+            assert name in declared
+            assert fits(value, declared[name]), (name, value, declared[name])
+
+
+def fits(value: Any, example: Any) -> bool:
+    """Whether a template that works with the example works with the value: no key of it is missing, at any depth."""
+    if isinstance(value, dict) and isinstance(example, dict):
+        return value.keys() == example.keys() and all(fits(value[key], example[key]) for key in example)
+    if isinstance(value, list) and isinstance(example, list):
+        return bool(example) and all(fits(item, example[0]) for item in value)
+    return value is None or isinstance(value, dict | list) == isinstance(example, dict | list)
 
 
 def test_nothing_personal_crosses_the_broker(

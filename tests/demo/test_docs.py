@@ -213,7 +213,9 @@ def follow_the_recipe(tree: Path) -> None:
     )
     factories = tree / "tests" / "message_factories.py"
     source = factories.read_text(encoding="utf-8")
+    last = "        WeeklyProgress,\n"
+    assert last in source
     source = source.replace("FACTORIES: dict", f"{factory}\n\nFACTORIES: dict").replace(
-        "CourseUpdate)\n}", "CourseUpdate, FirstSteps)\n}"
+        last, f"{last}        FirstSteps,\n"
     )
     factories.write_text(source, encoding="utf-8")
