@@ -3,21 +3,28 @@
 import json
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from django.utils.dateparse import parse_datetime
+from django.utils.dateparse import parse_date, parse_datetime
 
+from courses.models import ContentItem
 from courses.sources import (
+    ActivityRow,
     BadRow,
     CertificateRow,
+    CompletionRow,
+    ContentItemRow,
     CourseRow,
     EnrollmentRow,
     Fact,
     LearnerRow,
+    MeetingRow,
     ModeRow,
+    ParticipantRow,
+    PaymentRow,
     SectionRow,
     Source,
 )
@@ -32,17 +39,30 @@ class Reader(Generic[FactRow]):
         "start": "time or null",
         "end": "time or null",
         "expires_at": "time or null",
+        "starts_at": "time or null",
         "created_at": "time",
+        "paid_at": "time",
+        "joined_at": "time",
+        "left_at": "time",
+        "published_at": "time",
+        "completed_at": "time",
+        "date": "day",
         "self_paced": "bool",
         "is_active": "bool",
         "has_usable_password": "bool",
         "highlights_enabled_for_messaging": "bool",
         "visible_to_staff_only": "bool",
         "hide_from_toc": "bool",
+        "is_successful": "bool",
+        "is_demo": "bool",
+        "is_published": "bool",
         "weeks_to_complete": "int or null",
         "index": "int",
         "lms_user_id": "int",
+        "seconds": "int",
+        "type": "item type",
         "price": "decimal or null",
+        "amount": "decimal",
         "highlights": "list",
     }
 
@@ -88,6 +108,14 @@ def _as_time(value: Any) -> datetime | None:
         return None
 
 
+def _as_day(value: Any) -> date | None:
+    """Return a day, or None."""
+    try:
+        return parse_date(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def _as_int(value: Any) -> int | None:
     """Return a whole number that a column can hold, or None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
@@ -117,18 +145,22 @@ def _as_decimal(value: Any) -> Decimal | None:
 
 CONVERTERS: dict[str, Any] = {
     "time": _as_time,
+    "day": _as_day,
     "decimal": _as_decimal,
     "bool": lambda value: value if isinstance(value, bool) else None,
     "int": _as_int,
     "list": lambda value: value if isinstance(value, list) else None,
+    "item type": lambda value: value if value in ContentItem.Kind.values else None,
     "text": _as_text,
 }
 ALLOWED = {
     "time": "a time with zone such as 2026-03-01T00:00:00Z",
+    "day": "a day such as 2026-03-01",
     "decimal": "a number",
     "bool": "true or false",
     "int": "a whole number",
     "list": "a list",
+    "item type": "video, quiz or assignment",
     "text": "a text",
 }
 
@@ -139,13 +171,19 @@ READERS: dict[str, Reader[Any]] = {
     "learners": Reader(LearnerRow),
     "enrollments": Reader(EnrollmentRow),
     "certificates": Reader(CertificateRow),
+    "payments": Reader(PaymentRow),
+    "meetings": Reader(MeetingRow),
+    "participants": Reader(ParticipantRow),
+    "content_items": Reader(ContentItemRow),
+    "completions": Reader(CompletionRow),
+    "activities": Reader(ActivityRow),
 }
 
 
 class JsonSource(Source):
     """Facts in a file: `.json` holds one object with a list per kind, `.jsonl` one object per line.
 
-    A line has the fields of its row and `"kind"`: courses, modes, sections, learners, enrollments or certificates.
+    A line has the fields of its row and `"kind"`, which is one of the keys of READERS.
     Lines are read one at a time, so the file may be of any size.
     """
 
@@ -178,6 +216,30 @@ class JsonSource(Source):
     def certificates(self) -> Iterator[CertificateRow | BadRow]:
         """Yield the certificates."""
         return self._rows("certificates")
+
+    def payments(self) -> Iterator[PaymentRow | BadRow]:
+        """Yield the payments."""
+        return self._rows("payments")
+
+    def meetings(self) -> Iterator[MeetingRow | BadRow]:
+        """Yield the meetings."""
+        return self._rows("meetings")
+
+    def participants(self) -> Iterator[ParticipantRow | BadRow]:
+        """Yield who was in the meetings."""
+        return self._rows("participants")
+
+    def content_items(self) -> Iterator[ContentItemRow | BadRow]:
+        """Yield the items of the courses."""
+        return self._rows("content_items")
+
+    def completions(self) -> Iterator[CompletionRow | BadRow]:
+        """Yield what learners have completed."""
+        return self._rows("completions")
+
+    def activities(self) -> Iterator[ActivityRow | BadRow]:
+        """Yield the days on which learners were in courses."""
+        return self._rows("activities")
 
     def _load(self) -> dict[str, Any]:
         """Read a `.json` file; ValueError when its outer shape is not ours."""

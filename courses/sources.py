@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
@@ -82,25 +82,92 @@ class LearnerRow(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnrollmentRow(Fact):
-    """One learner's place in a course; the learner by number on the platform or by user name."""
+class LearnersFact(Fact):
+    """Base of the rows about a learner, who is named by number on the platform or by user name."""
 
-    course: str
     username: str | Unset = UNSET
     lms_user_id: int | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentRow(LearnersFact):
+    """One learner's place in a course."""
+
+    course: str
     mode: str = "audit"
     is_active: bool = True
     created_at: datetime | Unset = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateRow(Fact):
+class CertificateRow(LearnersFact):
     """The state of a learner's certificate in a course."""
 
     course: str
     status: str
-    username: str | Unset = UNSET
-    lms_user_id: int | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRow(LearnersFact):
+    """One payment of a learner, told apart by its transaction."""
+
+    txn_ref: str
+    amount: Decimal
+    currency: str
+    course: str | Unset = UNSET
+    method: str | Unset = UNSET
+    is_successful: bool | Unset = UNSET
+    paid_at: datetime | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeetingRow(Fact):
+    """One meeting; the columns of Meeting."""
+
+    key: str
+    course: str | Unset = UNSET
+    title: str | Unset = UNSET
+    is_demo: bool | Unset = UNSET
+    starts_at: datetime | None | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantRow(LearnersFact):
+    """That a learner was in a meeting, which is named by its key."""
+
+    meeting: str
+    joined_at: datetime | Unset = UNSET
+    left_at: datetime | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentItemRow(Fact):
+    """One item of a course; `type` is video, quiz or assignment."""
+
+    key: str
+    course: str
+    type: str
+    title: str
+    url: str | Unset = UNSET
+    is_published: bool | Unset = UNSET
+    published_at: datetime | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRow(LearnersFact):
+    """That a learner has completed an item, which is named by its key."""
+
+    item: str
+    completed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityRow(LearnersFact):
+    """A learner's day in a course; `seconds` is that day's total."""
+
+    course: str
+    date: date
+    seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +212,30 @@ class Source:
 
     def certificates(self) -> Iterator[CertificateRow | BadRow]:
         """Yield the certificates."""
+        return iter(())
+
+    def payments(self) -> Iterator[PaymentRow | BadRow]:
+        """Yield the payments."""
+        return iter(())
+
+    def meetings(self) -> Iterator[MeetingRow | BadRow]:
+        """Yield the meetings."""
+        return iter(())
+
+    def participants(self) -> Iterator[ParticipantRow | BadRow]:
+        """Yield who was in the meetings."""
+        return iter(())
+
+    def content_items(self) -> Iterator[ContentItemRow | BadRow]:
+        """Yield the items of the courses."""
+        return iter(())
+
+    def completions(self) -> Iterator[CompletionRow | BadRow]:
+        """Yield what learners have completed."""
+        return iter(())
+
+    def activities(self) -> Iterator[ActivityRow | BadRow]:
+        """Yield the days on which learners were in courses."""
         return iter(())
 
     def complete(self, kind: str) -> Iterable[str]:

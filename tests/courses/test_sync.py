@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from io import StringIO
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -16,6 +15,7 @@ from courses import signals
 from courses.models import Certificate, Course, CourseMode, Enrollment, LearnerProfile, Section
 from courses.sources import BadRow, CourseRow, EnrollmentRow, LearnerRow, Source
 from tests.courses.helpers import heard
+from tests.courses.loading import as_lines, run, written
 from tests.factories import CourseFactory, CourseModeFactory, SectionFactory
 
 pytestmark = pytest.mark.django_db
@@ -42,26 +42,7 @@ EVERYTHING: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture
 def write(tmp_path: Path) -> Any:
-    def write_file(data: Any, name: str = "facts.json") -> str:
-        path = tmp_path / name
-        path.write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
-        return str(path)
-
-    return write_file
-
-
-def as_lines(data: dict[str, list[dict[str, Any]]]) -> str:
-    return "\n".join(json.dumps({"kind": kind} | row) for kind, rows in reversed(data.items()) for row in rows)
-
-
-def run(source: str, *arguments: str) -> tuple[str, str, int]:
-    """Run the command; return its output, its errors and its exit status."""
-    output, errors = StringIO(), StringIO()
-    try:
-        call_command("sync_courses", "--source", source, *arguments, stdout=output, stderr=errors)
-    except CommandError as error:
-        return output.getvalue(), f"{errors.getvalue()}{error}", error.returncode
-    return output.getvalue(), errors.getvalue(), 0
+    return partial(written, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["facts.json", "facts.jsonl"])

@@ -5,12 +5,10 @@ import json
 import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -18,6 +16,7 @@ from courses import signals
 from courses.models import Course, CourseMode, Enrollment, Section
 from tests.courses.exports import COURSE, FILES, KEY, POLICY, export, member, tar
 from tests.courses.helpers import heard
+from tests.courses.loading import run
 from tests.factories import CourseFactory, CourseModeFactory, EnrollmentFactory, SectionFactory
 
 pytestmark = pytest.mark.django_db
@@ -28,16 +27,6 @@ Write = Callable[..., str]
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     return lambda *more, **changes: export(tmp_path / "course.abc.tar.gz", *more, **changes)
-
-
-def run(*arguments: str) -> tuple[str, str, int]:
-    """Run the command; return its output, its errors and its exit status."""
-    output, errors = StringIO(), StringIO()
-    try:
-        call_command("sync_courses", "--source", *arguments, stdout=output, stderr=errors)
-    except CommandError as error:
-        return output.getvalue(), f"{errors.getvalue()}{error}", error.returncode
-    return output.getvalue(), errors.getvalue(), 0
 
 
 def sections() -> list[tuple[Any, ...]]:

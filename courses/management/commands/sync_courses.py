@@ -19,8 +19,9 @@ class Command(BaseCommand):
     """Exit status 0: everything loaded. 1: rows were rejected, an export was refused, or it broke off. 2: no source."""
 
     help = (
-        "Load and repair courses, modes, sections, learners, enrolments and certificates from a source. Running it "
-        "again changes nothing. A bad row is reported with its place, field and what is allowed, and left out."
+        "Load and repair courses, modes, sections, learners, enrolments, certificates, payments, meetings, "
+        "content and progress from a source. Running it again changes nothing. A bad row is reported with its place, "
+        "field and what is allowed, and left out."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,7 +35,9 @@ class Command(BaseCommand):
             "export of Open edX (.tar.gz), which is loaded as a whole or not at all.",
         )
         parser.add_argument(
-            "--announce", action="store_true", help="Tell learners of their new enrolments. Not for a first load."
+            "--announce",
+            action="store_true",
+            help="Tell learners of their new enrolments, and of nothing else. Not for a first load.",
         )
         parser.add_argument(
             "--dry-run",
