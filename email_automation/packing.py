@@ -22,6 +22,8 @@ from .models import WeeklyProgressReport
 #: The key that marks an id in a packed context: {"$row": "courses.course", "id": 17}.
 ROW: Final = "$row"
 LONGEST: Final = 100_000
+#: Whole numbers are smaller, as in a column of a database.
+BIG: Final = 2**63
 #: What the engine itself puts into every mail.
 RESERVED: Final = frozenset(
     {"user", "site_name", "site_url", "brand", "unsubscribe_url", "preferences_url", "language", "direction", "is_test"}
@@ -77,7 +79,10 @@ def packed(context: Mapping[str, Any] | None) -> dict[str, Any]:
             )
         if name in RESERVED:
             raise ValueError(f"context: {name!r} is given by the engine; use another name.")
-    data = {name: _packed(value, f"context: {name!r}") for name, value in context.items()}
+    try:
+        data = {name: _packed(value, f"context: {name!r}") for name, value in context.items()}
+    except RecursionError:
+        raise ValueError("context: is nested too deeply, or holds itself.") from None
     if len(json.dumps(data)) > LONGEST:
         raise ValueError(f"context: is longer than {LONGEST} characters as JSON; pass rows or links instead.")
     return data
@@ -85,9 +90,13 @@ def packed(context: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _packed(value: Any, where: str) -> Any:
     match value:
-        case None | bool() | str() | int():
-            if isinstance(value, str) and "\0" in value:
-                raise ValueError(f"{where} holds a NUL character.")
+        case str():
+            if not storable(value):
+                raise ValueError(f"{where} holds a NUL or half a character; allowed is text that can be stored.")
+            return value
+        case None | bool():
+            return value
+        case int() if -BIG < value < BIG:
             return value
         case float() if value == value and abs(value) != float("inf"):
             return value
@@ -98,13 +107,22 @@ def _packed(value: Any, where: str) -> Any:
                 raise ValueError(f"{where} is not saved, so it has no id.")
             return {ROW: value._meta.label_lower, "id": value.pk}
         case Mapping():
-            if any(not isinstance(key, str) for key in value) or ROW in value:
+            if any(not isinstance(key, str) or not storable(key) for key in value) or ROW in value:
                 raise ValueError(f"{where} has a key that is not allowed; allowed are texts other than {ROW!r}.")
             return {key: _packed(item, f"{where}[{key!r}]") for key, item in value.items()}
         case list() | tuple():
             return [_packed(item, f"{where}[{number}]") for number, item in enumerate(value)]
     rows = ", ".join(sorted(model.__name__ for model in SHOWN))
     raise ValueError(f"{where} is a {type(value).__name__}; allowed are JSON values and rows of {rows}.")
+
+
+def storable(text: str) -> bool:
+    """Return whether every database takes a text: PostgreSQL has no place for NUL, and none for half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 class Rows:

@@ -34,9 +34,9 @@ def zone_of(site_id: int) -> tzinfo:
         return UTC
 
 
-def occasion(enrollment_id: int, week_start: date) -> str:
-    """Return what a report's mail is once-only about."""
-    return f"{NAME}:{enrollment_id}:{week_start}"
+def occasion(whose: int | str, week_start: date) -> str:
+    """Return what a report's mail is once-only about; it is somebody's, by default an enrolment's, of a week."""
+    return f"{NAME}:{whose}:{week_start}"
 
 
 def reports(enrollments: Collection[Enrollment], week: Week, zone: tzinfo) -> dict[Pair, WeeklyProgressReport]:
@@ -127,12 +127,21 @@ def keep_reports(resolver: Resolver, run: Run) -> int:
 
 
 def mark_sent(rows: Sequence[EmailLog]) -> None:
-    """Remember of which reports the mail has gone out; the week is the end of the rows' occasion."""
-    by_week: dict[str, list[Pair]] = defaultdict(list)
+    """Remember of which reports the mail has gone out."""
+    by_week: dict[date, list[Pair]] = defaultdict(list)
     for row in rows:
-        name, _, rest = row.occasion.partition(":")
-        if row.status == words.SENT and name == NAME and row.course_id is not None and not row.is_test:
-            by_week[rest.rpartition(":")[2]].append((row.recipient_id, row.course_id))
+        week_start = _week_of(row.occasion)
+        if row.status == words.SENT and week_start and row.course_id is not None and not row.is_test:
+            by_week[week_start].append((row.recipient_id, row.course_id))
     for week, pairs in by_week.items():
         of_pairs: Any = any_of(pairs, attnames=["user_id", "course_id"])
-        WeeklyProgressReport.objects.filter(of_pairs, week_start=date.fromisoformat(week)).update(email_sent=True)
+        WeeklyProgressReport.objects.filter(of_pairs, week_start=week).update(email_sent=True)
+
+
+def _week_of(key: str) -> date | None:
+    """Return the week at the end of what `occasion` makes; None for a key of somebody's own, which may begin alike."""
+    name, _, rest = key.partition(":")
+    try:
+        return date.fromisoformat(rest.rpartition(":")[2]) if name == NAME else None
+    except ValueError:
+        return None

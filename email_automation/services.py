@@ -161,7 +161,7 @@ def _checked_call(
 
 
 def _send(call: _Call, entries: Sequence[EmailQueue]) -> list[str]:
-    """Return what became of each entry; inside somebody's transaction, what will if nothing changes until it commits."""
+    """Return what became of each entry; inside somebody's transaction, what will become of it as things are."""
     if not wake.in_transaction():
         return outbox.send_now(entries)
     written = outbox.add(entries, again=True)

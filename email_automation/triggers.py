@@ -42,7 +42,7 @@ def participations(
 def report(row: WeeklyProgressReport) -> list[EmailQueue]:
     """Have one weekly report mailed as it was kept, unless its mail is out."""
     enrollment = Enrollment.objects.filter(user_id=row.user_id, course_id=row.course_id).first()
-    key = progress.occasion(enrollment.pk, row.week_start) if enrollment else f"{progress.NAME}:report-{row.pk}"
+    key = progress.occasion(enrollment.pk if enrollment else f"report-{row.pk}", row.week_start)
     kind = messages.get(progress.NAME)
     entry = EmailQueue(
         recipient=row.user,
