@@ -1,8 +1,8 @@
 """Consent: the tokens that mails carry and what they can do, and the addresses that get nothing.
 
-A token is signed and single-purpose. An unsubscribe token names a person, a category and the category's epoch, and
-can do nothing but switch that category off; a preferences token opens that person's preference page. Neither holds an
-address, and neither ends: a link in a mail of years ago works, unless the person has come back since.
+A token is signed and single-purpose. An unsubscribe token names a person, a category or a course, and its epoch, and
+can do nothing but stop that mail; a preferences token opens that person's preference page. Neither holds an address,
+and neither ends: a link in a mail of years ago works, unless the person has come back since.
 
 An address that bounced for good, or whose owner complained, is suppressed: in the preferences of the person who has it,
 and by a keyed digest, which holds for everybody who has it and outlives them.
@@ -32,6 +32,7 @@ from .pipeline import ledger
 
 UNSUBSCRIBE = "unsubscribe"
 PREFERENCES = "preferences"
+COURSE = "course"
 # Why an address is suppressed; the first two are also the source of the change in a preference row's history.
 BOUNCE = "bounce"
 COMPLAINT = "complaint"
@@ -46,15 +47,21 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True)
 class Grant:
-    """What a valid token stands for."""
+    """What a valid token stands for: a person, and the category or the course whose mail it stops."""
 
     user_id: int
-    category: str
+    category: str = ""
+    course: Course | None = None
 
 
 def unsubscribe_token(user_id: int, category: str, epochs: Mapping[str, int]) -> str:
     """Return the token by which anybody who holds the mail can switch off one category for its recipient."""
     return _signer(UNSUBSCRIBE).sign_object([user_id, category, epochs.get(category, 0)])
+
+
+def course_token(user_id: int, course_id: int, epochs: Mapping[str, int]) -> str:
+    """Return the token by which anybody who holds the mail can stop lifecycle mail about one course."""
+    return _signer(UNSUBSCRIBE).sign_object([user_id, COURSE, course_id, epochs.get(_course_epoch(course_id), 0)])
 
 
 def preferences_token(user_id: int) -> str:
@@ -68,6 +75,11 @@ def read_unsubscribe_token(token: str) -> Grant:
         case [int(user_id), str(category), int(epoch)] if category in words.CATEGORIES:
             if _exists(user_id) and EmailPreference.of(user_id).epoch(category) == epoch:
                 return Grant(user_id, category)
+        case [int(user_id), "course", int(course_id), int(epoch)]:
+            course = Course.objects.filter(pk=course_id).first()
+            now = EmailPreference.of(user_id).epoch(_course_epoch(course_id))
+            if course is not None and _exists(user_id) and now == epoch:
+                return Grant(user_id, course=course)
     raise InvalidToken
 
 
@@ -90,6 +102,11 @@ def unsubscribe_url(base_url: str, user_id: int, category: str, epochs: Mapping[
     """Return the absolute address of the unsubscribe page for one mail."""
     path = reverse("email_automation:unsubscribe", args=[unsubscribe_token(user_id, category, epochs)])
     return f"{base_url}{path}"
+
+
+def course_unsubscribe_url(base_url: str, user_id: int, course_id: int, epochs: Mapping[str, int]) -> str:
+    """Return the absolute address of the page that stops mail about one course."""
+    return f"{base_url}{reverse('email_automation:unsubscribe', args=[course_token(user_id, course_id, epochs)])}"
 
 
 def preferences_url(base_url: str, user_id: int) -> str:
@@ -138,8 +155,10 @@ def set_course_opt_outs(user_id: int, values: Mapping[int, bool]) -> None:
     stopped = [course_id for course_id, opted_out in values.items() if opted_out]
     allowed = [course_id for course_id, opted_out in values.items() if not opted_out]
     with transaction.atomic():
-        if allowed:
-            CourseOptOut.objects.filter(user_id=user_id, course_id__in=allowed).delete()
+        back = CourseOptOut.objects.filter(user_id=user_id, course_id__in=allowed)
+        if returned := list(back.values_list("course_id", flat=True)):
+            back.delete()
+            _raise_epochs(user_id, [_course_epoch(course_id) for course_id in returned])
         rows = [CourseOptOut(user_id=user_id, course_id=course_id) for course_id in stopped]
         if insert_if_absent(CourseOptOut, rows, unique_field=("user", "course")):
             ledger.reconsider(user_id)
@@ -222,6 +241,18 @@ def _normal(address: str) -> str:
 def _address_of(user_id: int) -> str:
     found = get_user_model()._default_manager.filter(pk=user_id).values_list("email", flat=True).first()
     return found or ""
+
+
+def _course_epoch(course_id: int) -> str:
+    return f"{COURSE}:{course_id}"
+
+
+def _raise_epochs(user_id: int, names: Iterable[str]) -> None:
+    """Make the links that a person's mails have carried for these names invalid; somebody has come back."""
+    insert_if_absent(EmailPreference, [EmailPreference(user_id=user_id)], unique_field="user")
+    preference = EmailPreference.objects.select_for_update().get(user_id=user_id)
+    raised = {name: preference.epoch(name) + 1 for name in names}
+    EmailPreference.objects.filter(pk=preference.pk).update(token_epochs=preference.token_epochs | raised)
 
 
 def _locked(user_id: int) -> EmailPreference | None:

@@ -38,6 +38,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "site_name": "Harbour Learning",
     "site_url": "https://example.com",
     "unsubscribe_url": "https://example.com/email/unsubscribe/example/",
+    "course_unsubscribe_url": "https://example.com/email/unsubscribe/example-course/",
     "preferences_url": "https://example.com/email/preferences/example/",
     "language": "en",
     "direction": "ltr",

@@ -59,9 +59,9 @@ class EmailPreference(models.Model):
 
         return self.suppressed_at is None and self.accepts(message.get(email_type).category)
 
-    def epoch(self, category: str) -> int:
-        """Return the number that unsubscribe links of this category must carry to be valid."""
-        return int(self.token_epochs.get(category, 0))
+    def epoch(self, name: str) -> int:
+        """Return the number that unsubscribe links of a category, or of `course:<id>`, must carry to be valid."""
+        return int(self.token_epochs.get(name, 0))
 
     def unsubscribe(self, *, source: str = "") -> None:
         """Stop every mail to this person."""

@@ -29,10 +29,11 @@ from courses import sites
 
 from .. import consent, headers, links, values, words
 from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
-from ..channels.mail import direction_of, document
+from ..channels.mail import REFERENCE, direction_of, document
 from ..conf import setting
 from ..models import EmailLog, EmailTemplate, pack_content
 from ..templating import stored
+from . import receipts
 from .ledger import Prepared
 from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, trace
@@ -104,6 +105,11 @@ def _ace_message(
     else:
         stop = consent.unsubscribe_url(base, draft.user_id, message.category, person.epochs)
         manage = consent.preferences_url(base, draft.user_id)
+    # Only where it is clear which course the reader means, and the mail is one that a course can be opted out of.
+    one_course = draft.course_id if len(draft.course_keys) == 1 and not (message.transactional or run.is_test) else None
+    stop_course = (
+        consent.course_unsubscribe_url(base, draft.user_id, one_course, person.epochs) if one_course is not None else ""
+    )
     # Planning may be hours ago: a changed account is mailed where it is now.
     address = row.to_address if run.is_test else person.address
     language = draft.language or settings.LANGUAGE_CODE
@@ -111,6 +117,7 @@ def _ace_message(
         **dict.fromkeys(values.ABOUT),
         **links.with_message_uuid(draft.about | draft.shared, row.message_uuid),
         "unsubscribe_url": stop,
+        "course_unsubscribe_url": stop_course,
         "preferences_url": manage,
         **links.with_message_uuid(draft.personal, row.message_uuid),
         "user": dict(person.names),
@@ -133,6 +140,7 @@ def _ace_message(
         "reply_to": [headers.clean(brand["reply_to"])] if brand["reply_to"] else [],
         CHECKED_BY_ENGINE: True,
         FILE_PATH: f"{setting('ACE_MESSAGES_DIR')}/{row.pk}.html",
+        REFERENCE: receipts.reference(row),
     }
     letter.headers = headers.for_mail(
         brand=brand,
@@ -206,7 +214,7 @@ def hand_off(letter: Letter) -> Outcome:
             status=words.PENDING, reason="try_again", detail=str(error), retry_at=_aware(error.next_attempt_time)
         )
     except RecipientRefused as error:
-        return Outcome(status=words.FAILED, reason="refused", detail=str(error))
+        return Outcome(status=words.FAILED, reason="refused", detail=str(error), hard_bounce=error.hard_bounce)
     except ChannelError as error:
         return Outcome(status=words.FAILED, reason="channel_error", detail=str(error), ours=True)
     except OSError as error:
@@ -227,8 +235,10 @@ def hand_off(letter: Letter) -> Outcome:
         letter.message.uuid,
         ",".join(map(str, letter.message.context.get("course_ids") or ())),
     )
-    # ACE's own channels return nothing, ours the provider's id where there is one.
-    return Outcome.sent(provider_id if isinstance(provider_id, str) else "")
+    # ACE's own channels return nothing, ours the provider's id where there is one. A provider that is reached by SMTP
+    # gives none, and reports by the Message-ID.
+    known_by = provider_id if isinstance(provider_id, str) and provider_id else letter.prepared.message_id
+    return Outcome.sent(known_by)
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -163,6 +163,26 @@ def test_coming_back_makes_the_old_links_of_that_category_invalid_and_of_no_othe
     assert consent.read_unsubscribe_token(fresh).category == "reminder"
 
 
+def test_a_courses_token_grants_that_course_and_ends_when_the_person_comes_back_to_it(ann: Any, bob: Any) -> None:
+    course, other = factories.CourseFactory(), factories.CourseFactory()
+    token = consent.course_token(ann.pk, course.pk, {})
+    assert consent.read_unsubscribe_token(token) == consent.Grant(ann.pk, course=course)
+    consent.set_course_opt_out(ann.pk, course, True)
+    assert consent.read_unsubscribe_token(token)
+    others = consent.course_token(ann.pk, other.pk, {}), consent.course_token(bob.pk, course.pk, {})
+    consent.set_course_opt_out(ann.pk, course, False)
+    with pytest.raises(consent.InvalidToken):
+        consent.read_unsubscribe_token(token)
+    assert all(consent.read_unsubscribe_token(each) for each in others)
+    fresh = consent.course_token(ann.pk, course.pk, EmailPreference.of(ann.pk).token_epochs)
+    assert consent.read_unsubscribe_token(fresh).course == course
+    consent.opt_out(ann.pk, "reminder", source="one-click")
+    assert consent.read_unsubscribe_token(fresh).course == course
+    course.delete()
+    with pytest.raises(consent.InvalidToken):
+        consent.read_unsubscribe_token(fresh)
+
+
 def test_reading_a_token_writes_nothing(ann: Any) -> None:
     consent.read_unsubscribe_token(consent.unsubscribe_token(ann.pk, "reminder", {}))
     assert not EmailPreference.objects.exists()

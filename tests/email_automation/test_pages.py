@@ -168,6 +168,20 @@ class TestUnsubscribe:
         assert len(pages) == 1
         assert not EmailPreference.objects.exists()
 
+    def test_a_courses_link_stops_mail_about_that_course_alone(self, visitor: Client, ann: Any) -> None:
+        course = factories.CourseFactory(title="Basket <weaving>")
+        url = reverse("email_automation:unsubscribe", args=[consent.course_token(ann.pk, course.pk, {})])
+        page = visitor.get(url).content.decode()
+        assert "Basket &lt;weaving&gt;" in page
+        assert page.count("<button") == 1
+        visitor.head(url)
+        assert not CourseOptOut.objects.exists()
+        answer = visitor.post(url, ONE_CLICK, content_type="application/x-www-form-urlencoded")
+        assert (answer.status_code, answer.cookies) == (200, {})
+        assert list(CourseOptOut.objects.values_list("user_id", "course_id")) == [(ann.pk, course.pk)]
+        assert accepts(ann, "reminder")
+        assert "<button" not in visitor.get(url).content.decode()
+
     @pytest.mark.parametrize("method", ["put", "delete", "patch"])
     def test_other_methods_are_refused(self, visitor: Client, ann: Any, method: str) -> None:
         assert getattr(visitor, method)(stop_url(ann)).status_code == 405
@@ -283,7 +297,7 @@ class TestPreferencesByToken:
         assert list(CourseOptOut.objects.values_list("user_id", "course_id")) == [(ann.pk, here.pk)]
         self.post(visitor, ann, on={f"course-{there.pk}"}, off={f"course-{here.pk}"})
         assert list(CourseOptOut.objects.values_list("course_id", flat=True)) == [there.pk]
-        assert not EmailPreference.objects.exists()
+        assert not EmailPreference.history.exists()
 
     def test_only_the_persons_own_courses_are_offered_and_taken(self, visitor: Client, ann: Any) -> None:
         foreign = factories.EnrollmentFactory().course
