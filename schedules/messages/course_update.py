@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -21,6 +21,7 @@ from ..facts import weekly_highlights
 from ..links import CampaignLinks
 from ..models import Schedule, ScheduleConfig, ScheduleExperience
 from ..resolver import SHARED_CONDITIONS, Facts, ScheduleResolver, experience, in_day
+from . import VARIABLES
 
 FLAG = "schedules.send_updates_for_course"
 LAST_WEEK = 11
@@ -101,6 +102,11 @@ class CourseUpdate(MessageType):
     max_lateness = 3
     resolver = CourseUpdateResolver
     beat: ClassVar[Beat | None] = Beat("0 6 * * *")
+    variables: ClassVar[Mapping[str, Any]] = {
+        **VARIABLES,
+        "week_num": 3,
+        "week_highlights": ["Read a tide table", "Plot a course across a current", "Check yourself with a quiz"],
+    }
 
     @classmethod
     def gate(cls, run: Run, stage: Stage) -> bool:

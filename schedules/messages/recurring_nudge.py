@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from courses.switches import current_config
 from email_automation.pipeline.message import Beat, MessageType, Stage, register
@@ -10,6 +11,7 @@ from email_automation.pipeline.run import Run
 
 from ..models import ScheduleConfig, ScheduleExperience
 from ..resolver import SHARED_CONDITIONS, LearnerResolver, experience, in_window
+from . import VARIABLES
 
 
 class _NudgeResolver(LearnerResolver):
@@ -38,6 +40,7 @@ class _RecurringNudge(MessageType):
     category = "reminder"
     max_lateness = 2
     beat: ClassVar[Beat | None] = Beat("0 6 * * *")
+    variables: ClassVar[Mapping[str, Any]] = VARIABLES
 
     @classmethod
     def gate(cls, run: Run, stage: Stage) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from .. import dates
 from ..links import CampaignLinks
 from ..models import Schedule, ScheduleConfig, ScheduleExperience
 from ..resolver import SHARED_CONDITIONS, Facts, LearnerResolver, experience, in_window
+from . import VARIABLES
 
 #: A mail about more courses than this lists none of them.
 LONGEST_LIST = 9
@@ -85,6 +86,19 @@ class UpgradeReminder(MessageType):
     max_lateness = 1
     resolver = UpgradeReminderResolver
     beat: ClassVar[Beat | None] = Beat("0 6 * * *")
+    variables: ClassVar[Mapping[str, Any]] = {
+        **VARIABLES,
+        "days_left": 2,
+        "first_course_name": VARIABLES["course_name"],
+        "course_links": [
+            {"name": VARIABLES["course_name"], "url": VARIABLES["course_url"]},
+            {
+                "name": "Reading the Weather",
+                "url": "https://example.com/courses/course-v1:HarbourX+MET101+2026/course/",
+            },
+        ],
+        "cert_image": "https://example.com/static/schedules/certificate.png",
+    }
 
     @classmethod
     def gate(cls, run: Run, stage: Stage) -> bool:
