@@ -25,6 +25,8 @@ PARTS: Final = ("subject.txt", "from_name.txt", "body.txt", "head.html", "body.h
 SMTP: Final = "smtp.EmailBackend"
 MAIL_CHANNEL_SETTINGS: Final = ("ACE_CHANNEL_DEFAULT_EMAIL", "ACE_CHANNEL_TRANSACTIONAL_EMAIL")
 DATABASE_SCHEDULER: Final = "django_celery_beat.schedulers"
+EDITED_TEMPLATES: Final = "email_automation.templating.backend.EditedTemplates"
+FILE_TEMPLATES: Final = ".DjangoTemplates"
 
 # There is no check of app labels: Django itself refuses to start while two apps have the same one.
 
@@ -205,6 +207,23 @@ def _template_problem(name: str) -> Iterable[str]:
         yield "is missing"
     except TemplateSyntaxError as error:
         yield f"does not compile ({error})"
+
+
+@register(Tags.templates)
+def check_edited_templates(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What people edit is asked before the files."""
+    backends = [str(entry.get("BACKEND")) for entry in settings.TEMPLATES]
+    before = next((at for at, backend in enumerate(backends) if backend.endswith(FILE_TEMPLATES)), len(backends))
+    if EDITED_TEMPLATES in backends[:before]:
+        return []
+    return [
+        Warning(
+            "The backend of edited templates is missing from TEMPLATES, or not before the ordinary one, so mail says "
+            "what the files say, whatever people have edited.",
+            hint=f'Put {{"BACKEND": "{EDITED_TEMPLATES}", "NAME": "edited"}} first in TEMPLATES.',
+            id="email_automation.W008",
+        )
+    ]
 
 
 @register(Tags.database)

@@ -14,6 +14,7 @@ from django.test.utils import override_settings
 from edx_ace.channel import channels
 from edx_ace.policy import policies
 
+from email_automation.templating import stored
 from tests.mail.stock import Undefined
 
 # Files whose subject is what a database does; they run on MariaDB too, without a mark of their own.
@@ -47,6 +48,12 @@ def _clean_cache() -> None:
     caches["default"].clear()
 
 
+@pytest.fixture(autouse=True)
+def _no_edited_templates() -> None:
+    """Start each test as a process that has not looked for edited templates yet."""
+    stored.forget()
+
+
 def forget_ace(*, setting: str = "ACE_", **kwargs: Any) -> None:
     """Make ACE read its channels and policies from the settings again; it looks once per process."""
     if setting.startswith("ACE_"):
@@ -59,11 +66,10 @@ setting_changed.connect(forget_ace, dispatch_uid="tests.forget_ace")
 
 @pytest.fixture
 def strict_templates() -> Iterator[None]:
-    """Make a variable that the context lacks an error."""
-    strict = [
-        {**entry, "OPTIONS": {**entry["OPTIONS"], "string_if_invalid": Undefined("%s")}} for entry in settings.TEMPLATES
-    ]
-    with override_settings(TEMPLATES=strict):
+    """Make a variable that the context lacks an error, in file templates."""
+    edited, ordinary = settings.TEMPLATES
+    strict = {**ordinary, "OPTIONS": {**ordinary["OPTIONS"], "string_if_invalid": Undefined("%s")}}
+    with override_settings(TEMPLATES=[edited, strict]):
         assert engines["django"].engine.string_if_invalid == "%s"
         yield
 

@@ -13,12 +13,12 @@ from .. import values
 from ..pipeline.message import MessageType
 from . import attributes, markup, walk
 from .budget import TRIAL_STEPS
+from .edited import html_template
 from .errors import TemplateError
+from .frame import takes_content
 from .sandbox import Template
 from .subject import LONGEST_SUBJECT, one_line
 
-#: Of the values every template may use, those that are None where they do not apply.
-OPTIONAL: Final = ("course", "enrollment", "payment")
 MOST_PROBLEMS: Final = 20
 
 
@@ -46,8 +46,10 @@ def problems(kind: type[MessageType], *, subject: str, html: str, text: str, lan
     each optional value missing.
     """
     known = samples(kind)
-    sources = (("subject", subject), ("html_content", html), ("text_content", text))
     found: list[Problem] = []
+    if not takes_content(kind):
+        found.append(Problem("html_content", 0, "the message's own body.html has no block for it, named content"))
+    sources = (("subject", subject), ("html_content", html), ("text_content", text))
     for field, source in sources:
         if not source.strip():
             if field != "text_content":
@@ -67,8 +69,10 @@ def _faults(field: str, source: str, known: Mapping[str, Any], languages: Sequen
         return [error]
     faults = walk.faults(template, known, autoescape=is_html)
     if is_html:
-        faults += markup.scan(template).faults
-        faults += _code(template)
+        scanned = markup.scan(template)
+        faults += [*scanned.faults, *_code(template)]
+        # Rendered is what will be sent.
+        template = html_template(template, scanned)
     if field == "subject" and len(source.splitlines()) > 1:
         faults.append(TemplateError("a subject has one line", 2))
     return faults or list(_failures(field, template, known, languages))
@@ -105,7 +109,7 @@ def _failures(
 
 def _occasions(template: Template, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield every language with all values there, then one with each optional value absent, and with all of them."""
-    used = [name for name in OPTIONAL if name in template.source]
+    used = [name for name in values.ABOUT if name in template.source]
     yield from ((language, ()) for language in languages)
     yield from ((languages[0], (name,)) for name in used)
     if len(used) > 1:

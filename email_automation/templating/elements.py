@@ -10,8 +10,8 @@ EMPTY: Final = frozenset({"br", "col", "hr", "img", "wbr"})
 MAY_STAY_OPEN: Final = frozenset({"colgroup", "dd", "dt", "li", "p", "tbody", "td", "tfoot", "th", "thead", "tr"})
 _OTHERS: Final = (
     "a abbr address article aside b bdi bdo big blockquote caption center cite code del dfn div dl em figcaption "
-    "figure font footer h1 h2 h3 h4 h5 h6 header i ins kbd main mark nav ol pre q s samp section small span strike strong "
-    "sub sup table tt u ul var"
+    "figure font footer h1 h2 h3 h4 h5 h6 header i ins kbd main mark nav ol pre q s samp section small span strike "
+    "strong sub sup table tt u ul var"
 )
 ALLOWED: Final = EMPTY | MAY_STAY_OPEN | frozenset(_OTHERS.split())
 #: What an element may be directly in, where anything else would let it, or the text after it, out of the mail's frame.

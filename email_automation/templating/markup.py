@@ -42,7 +42,7 @@ class Tag:
     name_end: int
     closing: bool = False
     end: int = 0
-    parent: str = ""
+    inside: Tag | None = None
     attributes: list[Attribute] = field(default_factory=list)
 
     def attribute(self, name: str) -> Attribute | None:
@@ -261,8 +261,8 @@ class _Reader:
         floor = self.branches[-1].floor if self.branches else 0
         for _ in range(elements.ended_by(tag.name, [opened.name for opened in self.open[floor:]])):
             self.open.pop()
-        tag.parent = self.open[-1].name if self.open else ""
-        misplaced = elements.misplaced(tag.name, tag.parent)
+        tag.inside = self.open[-1] if self.open else None
+        misplaced = elements.misplaced(tag.name, tag.inside.name if tag.inside else "")
         if misplaced:
             self.fault(misplaced, tag.line)
         if tag.name in elements.EMPTY:

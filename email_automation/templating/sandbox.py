@@ -46,9 +46,13 @@ class Scope(Context):
 
 
 class Template(base.Template):
-    """A compiled source. Raises TemplateError, with the line, for one that cannot be compiled."""
+    """A compiled source. Raises TemplateError, with the line, for one that cannot be compiled.
 
-    def __init__(self, source: str) -> None:
+    The limits are for people's sources; what we make of one (`ours`) may be longer.
+    """
+
+    def __init__(self, source: str, *, ours: bool = False) -> None:
+        self.ours = ours
         # Browsers send line ends as CR LF.
         source = source.replace("\r\n", "\n")
         try:
@@ -62,7 +66,7 @@ class Template(base.Template):
 
     def compile_nodelist(self) -> base.NodeList:
         """Compile within the limits; Django's own parser does the rest."""
-        self.tokens = tokens_of(self.source)
+        self.tokens = base.DebugLexer(self.source).tokenize() if self.ours else tokens_of(self.source)
         parser = Parser(self.tokens, {}, self.engine.template_builtins, self.origin)
         nodelist = parser.parse()
         self.extra_data = parser.extra_data

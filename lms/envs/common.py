@@ -67,6 +67,14 @@ MIDDLEWARE = [
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
+    # First: it answers only for mail that people have a template of their own for.
+    {
+        "BACKEND": "email_automation.templating.backend.EditedTemplates",
+        "NAME": "edited",
+        "DIRS": [],
+        "APP_DIRS": False,
+        "OPTIONS": {},
+    },
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "lms" / "templates"],

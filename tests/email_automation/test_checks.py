@@ -176,7 +176,7 @@ def test_a_template_that_does_not_compile_is_an_error(bare_message: Any) -> None
         for kind in messages.all_messages()
         for part in checks.PARTS
     }
-    engine = settings.TEMPLATES[0]
+    engine = settings.TEMPLATES[-1]
     loaders = [("django.template.loaders.locmem.Loader", others | source)]
     with override_settings(
         TEMPLATES=[{**engine, "APP_DIRS": False, "OPTIONS": {**engine["OPTIONS"], "loaders": loaders}}]

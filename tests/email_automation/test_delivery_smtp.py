@@ -261,7 +261,7 @@ def own_subject(settings: Any, tmp_path: Path) -> Any:
     """Write the subject template of the nudge; None takes it away."""
     path = tmp_path / "schedules/edx_ace/recurringnudge_day3/email/subject.txt"
     path.parent.mkdir(parents=True)
-    (entry,) = settings.TEMPLATES
+    *_, entry = settings.TEMPLATES
     options = {**entry["OPTIONS"], "loaders": ["django.template.loaders.filesystem.Loader", APPS]}
     settings.TEMPLATES = [{**entry, "DIRS": [str(tmp_path)], "APP_DIRS": False, "OPTIONS": options}]
     return path.write_text
