@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -20,6 +22,7 @@ from .. import words
 from ..models import EmailLog
 from ..pipeline import message as messages
 from ..views.outbox import explain_url, title_of
+from . import again
 from .explain import may_explain, page_context
 from .paging import ReadOnlyAdmin, WordFilter
 
@@ -59,20 +62,21 @@ class DayFilter(admin.SimpleListFilter):
         today = timezone.now().astimezone(UTC).date()
         days = [(today - timedelta(days=back)).isoformat() for back in range(DAYS_OFFERED)]
         asked = request.GET.get(self.parameter_name, "")
-        if asked not in days and _as_day(asked):
+        if asked not in days and as_day(asked):
             days.append(asked)
         return [(day, day) for day in days]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen day."""
-        day = _as_day(self.value() or "")
+        day = as_day(self.value() or "")
         if day is None:
             return queryset if self.value() is None else queryset.none()
         first = datetime.combine(day, time(), tzinfo=UTC)
         return queryset.filter(created_at__gte=first, created_at__lt=first + timedelta(days=1))
 
 
-def _as_day(text: str) -> date | None:
+def as_day(text: str) -> date | None:
+    """Return a day written as in an address, None for anything else."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -90,9 +94,17 @@ class EmailLogAdmin(ReadOnlyAdmin):
     search_fields = ("to_address",)
     search_help_text = _("An exact e-mail address, or the number of a row.")
     fieldsets = (
-        (None, {"fields": ("message", "status", "reason", "error_message", "links")}),
+        (None, {"fields": ("message", "status", "reason", "reason_in_words", "error_message", "links")}),
         (_("Recipient"), {"fields": ("person", "to_address", "is_test")}),
-        (_("About"), {"fields": ("category", "course", "target_id", "occasion", "site", "run", "day", "instant")}),
+        (
+            _("About"),
+            {
+                "fields": (
+                    "category", "course", "enrollment", "payment", "target_id", "queued_entry", "occasion", "site",
+                    "run", "day", "instant",
+                )
+            },
+        ),
         (
             _("Hand-off"),
             {"fields": ("channel", "attempts", "doubts", "priority", "message_id", "provider_message_id")},
@@ -108,7 +120,8 @@ class EmailLogAdmin(ReadOnlyAdmin):
         ),
         (_("Content"), {"fields": ("subject", "preview", "text", "headers")}),
     )  # fmt: skip
-    readonly_fields = ("message", "person", "links", "preview", "text", "headers")
+    readonly_fields = ("message", "person", "reason_in_words", "links", "queued_entry", "preview", "text", "headers")
+    change_form_template = "admin/email_automation/emaillog/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EmailLog]:
         """Leave the contents in the database until one is looked at."""
@@ -126,19 +139,40 @@ class EmailLogAdmin(ReadOnlyAdmin):
         return queryset.filter(Q(to_address=term) | Q(to_address=term.lower())), False
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page that explains."""
-        own = path(
-            "explain/",
-            self.admin_site.admin_view(self.explain_view),
-            name="email_automation_emaillog_explain",
-        )
-        return [own, *super().get_urls()]
+        """Add the page that explains, and what sends a mail again."""
+        guarded, names = self.admin_site.admin_view, "email_automation_emaillog"
+        own = [
+            path("explain/", guarded(self.explain_view), name=f"{names}_explain"),
+            path("<int:log_id>/again/", guarded(self.again_view), name=f"{names}_again"),
+        ]
+        return [*own, *super().get_urls()]
 
     def explain_view(self, request: HttpRequest) -> HttpResponse:
         """Say why a person got a message, gets it, or does not."""
         may_explain(request)
         context = {**self.admin_site.each_context(request), "opts": self.opts, **page_context(request)}
         return TemplateResponse(request, "admin/email_automation/emaillog/explain.html", context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show a row and, to who may use it, the form that sends its mail again."""
+        row = self.get_object(request, object_id)
+        offer = again.offer(row) if row is not None and again.may_send(request) else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **offer})
+
+    def again_view(self, request: HttpRequest, log_id: int) -> HttpResponse:
+        """Send the mail of a row again, and lead to the row of the new mail."""
+        if not (again.may_send(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        row = get_object_or_404(self.get_queryset(request), pk=log_id)
+        answer = again.send(row, request.POST)
+        if answer.row.pk != row.pk and answer.is_new:
+            self.log_change(request, row, f"Sent again as row {answer.row.pk}: {answer.row.status}.")
+        self.message_user(request, answer.text, answer.level)
+        return HttpResponseRedirect(reverse("admin:email_automation_emaillog_change", args=[answer.row.pk]))
 
     @admin.display(description=_("status"))
     def outcome(self, row: EmailLog) -> str:
@@ -154,6 +188,20 @@ class EmailLogAdmin(ReadOnlyAdmin):
     def person(self, row: EmailLog) -> str:
         """Return the person's id and user name."""
         return f"{row.recipient_id} {row.recipient.get_username()}"
+
+    @admin.display(description=_("reason in words"))
+    def reason_in_words(self, row: EmailLog) -> str:
+        """Return the reason as a sentence."""
+        return str(again.in_words(row)) or "-"
+
+    @admin.display(description=_("outbox entry"))
+    def queued_entry(self, row: EmailLog) -> str:
+        """Return the way to the entry of the outbox that the row was made of."""
+        entry = getattr(row, "queued", None)
+        if entry is None:
+            return "-"
+        address = reverse("admin:email_automation_emailqueue_change", args=[entry.pk])
+        return format_html('<a href="{}">#{}</a>', address, entry.pk)
 
     @admin.display(description=_("see also"))
     def links(self, row: EmailLog) -> SafeString:

@@ -86,14 +86,17 @@ def add(entries: Sequence[EmailQueue], *, again: bool = False) -> list[EmailQueu
     """
     written = _written(entries, again=again)
     now = timezone.now()
+    _wake_for([entry for entry in written if entry.scheduled_at <= now])
+    return written
+
+
+def _wake_for(entries: Iterable[EmailQueue]) -> None:
     by_queue: dict[str, list[int]] = {}
-    for entry in written:
-        if entry.scheduled_at <= now:
-            by_queue.setdefault(messages.get(entry.email_type).queue(), []).append(entry.pk)
+    for entry in entries:
+        by_queue.setdefault(messages.get(entry.email_type).queue(), []).append(entry.pk)
     for queue, ids in by_queue.items():
         for batch in slices(ids, BATCH):
             wake.after_commit(_waking(batch, queue))
-    return written
 
 
 def _written(entries: Sequence[EmailQueue], *, again: bool) -> list[EmailQueue]:
@@ -143,11 +146,7 @@ def extended(entry: EmailQueue | None, name: str, more: Sequence[Any]) -> bool:
 
 def hastened(entry: EmailQueue) -> bool:
     """Make an entry that waits due at once; False when somebody has claimed it meanwhile."""
-    waiting = EmailQueue.objects.filter(pk=entry.pk, is_processed=False)
-    if not waiting.update(scheduled_at=timezone.now()):
-        return False
-    wake.after_commit(_waking([entry.pk], messages.get(entry.email_type).queue()))
-    return True
+    return hasten([entry.pk]) > 0
 
 
 def _waking(ids: list[int], queue: str) -> Callable[[], object]:
@@ -187,11 +186,27 @@ def send_now(entries: Sequence[EmailQueue]) -> list[str]:
 
     An entry whose key is used up is not written, and counts as skipped.
     """
-    written = _written(entries, again=True)
-    process([entry.pk for entry in written])
+    written, claimed = _claimed_at_once(entries)
+    tally = Tally()
+    for batch in slices(claimed, SLICE):
+        tally.update(deliver([row.pk for row in batch], held={row.claim_token for row in batch}))
+    if tally[OURS]:
+        alerts.announce(wake.OUTBOX_TASK, tally)
     rows = EmailLog.objects.filter(queued__in=[entry.pk for entry in written])
     statuses = dict(rows.values_list("queued__pk", "status"))
     return [statuses.get(entry.pk, words.SKIPPED) for entry in entries]
+
+
+@retry_on_deadlock
+def _claimed_at_once(entries: Sequence[EmailQueue]) -> tuple[list[EmailQueue], list[EmailLog]]:
+    """Write entries down, claim them and hold their rows, so that no sweep sends them while the caller waits for it."""
+    for entry in entries:
+        # As it was before a try that was rolled back.
+        entry.pk, entry._state.adding = None, True
+    with transaction.atomic():
+        written = _written(entries, again=True)
+        rows, _ = _claim_single([entry.pk for entry in written], hold=True)
+    return written, rows
 
 
 class _Wanted(NamedTuple):
@@ -220,7 +235,8 @@ def claim_due(limit: int, *, only: Sequence[int] | None = None, but: Iterable[in
     """
     due = _due(only).exclude(pk__in=list(but))
     found = list(due.order_by("priority", "scheduled_at", "id").values_list("pk", "recipient_id")[:limit])
-    rows, late = _claim_single([pk for pk, recipient in found if recipient is not None])
+    single, late = _claim_single([pk for pk, recipient in found if recipient is not None])
+    rows = [(row.pk, row.email_type) for row in single]
     faulty: list[int] = []
     for pk, recipient in found:
         if recipient is None:
@@ -244,8 +260,8 @@ def _due(only: Sequence[int] | None = None) -> QuerySet[EmailQueue]:
 
 
 @retry_on_deadlock
-def _claim_single(ids: Sequence[int]) -> tuple[list[tuple[int, str]], bool]:
-    """Claim entries with a recipient, and mark them processed, in one transaction; returns ids and message names."""
+def _claim_single(ids: Sequence[int], *, hold: bool = False) -> tuple[list[EmailLog], bool]:
+    """Claim entries with a recipient, and mark them processed, in one transaction; says also whether some are late."""
     if not ids:
         return [], False
     with transaction.atomic():
@@ -261,12 +277,14 @@ def _claim_single(ids: Sequence[int]) -> tuple[list[tuple[int, str]], bool]:
         for (name, site_id, override, priority, expires_at), group in groups.items():
             message = messages.get(name)
             run = replace(Run.triggered_now(message.label(), site_id), override=override)
-            rows |= _rows_of(group, message, run, addresses=addresses, priority=priority, expires_at=expires_at)
+            rows |= _rows_of(
+                group, message, run, addresses=addresses, priority=priority, expires_at=expires_at, hold=hold
+            )
         for entry in entries:
             entry.is_processed, entry.processed_at, entry.log = True, now, rows.get(entry.pk)
         EmailQueue.objects.bulk_update(entries, ["is_processed", "processed_at", "log"], batch_size=BATCH)
         late = any(expires_at is not None and expires_at <= now for *_, expires_at in groups)
-        return [(row.pk, row.email_type) for row in rows.values()], late
+        return list(rows.values()), late
 
 
 def _rows_of(
@@ -277,6 +295,7 @@ def _rows_of(
     addresses: dict[int, str],
     priority: int,
     expires_at: datetime | None,
+    hold: bool,
 ) -> dict[int, EmailLog]:
     """Return {entry id: row} of the rows that are ours; a key that is used up has been mailed, or is being."""
     by_occasion = {occasion_of(entry): entry for entry in entries}
@@ -289,6 +308,7 @@ def _rows_of(
         record=None,
         priority=priority,
         expires_at=expires_at,
+        hold=hold,
     )
     return {by_occasion[row.occasion].pk: row for row in rows}
 
@@ -336,3 +356,40 @@ def prune(before: datetime) -> int:
     while batch := list(old.values_list("pk", flat=True)[:BATCH]):
         deleted += EmailQueue.objects.filter(pk__in=batch).delete()[0]
     return deleted
+
+
+def hasten(ids: Sequence[int]) -> int:
+    """Make waiting entries due at once and have them sent; returns how many there were.
+
+    One that is due already keeps its instant: mails that were claimed of it carry that in their keys.
+    """
+    now = timezone.now()
+    waiting = EmailQueue.objects.filter(pk__in=ids, is_processed=False)
+    waiting.filter(scheduled_at__gt=now).update(scheduled_at=now)
+    entries = list(_due(ids))
+    _wake_for(entries)
+    return len(entries)
+
+
+def withdraw(ids: Sequence[int]) -> list[int]:
+    """Delete entries that nobody has claimed, and return their ids; what is being claimed right now stays."""
+    with transaction.atomic():
+        held = list(_held(EmailQueue.objects.filter(pk__in=ids, is_processed=False)).values_list("pk", flat=True))
+        EmailQueue.objects.filter(pk__in=held).delete()
+    return held
+
+
+def copy_for(row: EmailLog, entry: EmailQueue) -> None:
+    """Write down a call once more, for another row of the log; both in the caller's transaction."""
+    now = timezone.now()
+    EmailQueue.objects.create(
+        recipient_id=entry.recipient_id,
+        email_type=entry.email_type,
+        site_id=entry.site_id,
+        context_data=entry.context_data,
+        priority=entry.priority,
+        scheduled_at=now,
+        is_processed=True,
+        processed_at=now,
+        log=row,
+    )
