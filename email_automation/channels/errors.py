@@ -31,4 +31,11 @@ class ProviderUnreachable(RecoverableChannelDeliveryError):  # type: ignore[misc
 
 
 class RecipientRefused(FatalChannelDeliveryError):  # type: ignore[misc]  # as above
-    """The provider refuses this one recipient or this one mail for good; nothing is wrong on our side."""
+    """The provider refuses this one recipient or this one mail for good; nothing is wrong on our side.
+
+    `hard_bounce` says that the address cannot be mailed at all, whatever the mail.
+    """
+
+    def __init__(self, message: str, *, hard_bounce: bool = False) -> None:
+        super().__init__(message)
+        self.hard_bounce = hard_bounce

@@ -10,7 +10,9 @@ import time
 from functools import cache
 from typing import Any
 
+from anymail.exceptions import AnymailUnsupportedFeature
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
@@ -21,8 +23,17 @@ from edx_ace.message import Message
 from edx_ace.renderers import RenderedEmail
 
 from .. import headers
-from .errors import ProviderUnreachable
-from .translation import SERVICE_CLOSING, answer, failure_to_open, failure_to_send, timed_out
+from . import bounces
+from .errors import ProviderUnreachable, RecipientRefused, RequestRefused
+from .translation import (
+    SERVICE_CLOSING,
+    answer,
+    answered,
+    failure_to_open,
+    failure_to_send,
+    kept_waiting,
+    timed_out,
+)
 
 DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
 # Same settings, same wire; it also knows how far the dialogue had come when the connection broke.
@@ -31,6 +42,10 @@ OUR_SMTP = "email_automation.channels.smtp.EmailBackend"
 LONGEST_LINE = 998
 # A server that never answers must not hold a worker for ever, whatever the settings leave out.
 TIMEOUT = 30
+#: Option of an ACE message: a text that providers give back with what they report of the mail.
+REFERENCE = "email_automation_reference"
+#: Its name there.
+METADATA_KEY = "cadence_mail"
 
 
 class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # edx_ace has no type information
@@ -74,6 +89,8 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
             headers=dict(message.headers),
         )
         mail.attach_alternative(document(rendered_message, message.language), "text/html")
+        if reference := message.options.get(REFERENCE):
+            mail.metadata = {METADATA_KEY: reference}
         return mail
 
     def forget_connection(self) -> None:
@@ -99,13 +116,13 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
         timeout = settings.EMAIL_TIMEOUT or TIMEOUT
         if getattr(self._kept, "silent", None) == _made_for() and time.monotonic() < self._kept.silent_until:
             raise ProviderUnreachable("it let the last mail time out", timezone.now())
-        if settings.EMAIL_BACKEND == DJANGO_SMTP:
-            backend = get_connection(OUR_SMTP, timeout=timeout)
-        else:
-            backend = get_connection()
         try:
+            if settings.EMAIL_BACKEND == DJANGO_SMTP:
+                backend = get_connection(OUR_SMTP, timeout=timeout)
+            else:
+                backend = get_connection()
             backend.open()
-        except OSError as error:
+        except (OSError, ImproperlyConfigured, ImportError) as error:
             self._remember_silence(error, timeout)
             raise failure_to_open(error) from error
         self._kept.backend, self._kept.made_for = backend, _made_for()
@@ -114,18 +131,21 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
     def _failed(self, error: Exception, backend: BaseEmailBackend) -> Exception:
         """Return the channel error for what a backend raised, and drop the connection unless it is still good."""
         meaning = failure_to_send(error, in_doubt=bool(getattr(backend, "in_doubt", False)))
-        if answer(error) in (None, SERVICE_CLOSING):
+        if not answered(error):
             self.forget_connection()
         self._remember_silence(error, settings.EMAIL_TIMEOUT or TIMEOUT)
         return meaning
 
     def _remember_silence(self, error: Exception, seconds: float) -> None:
         # Without this every slice of a run would wait for the same time-out again.
-        if timed_out(error):
+        if kept_waiting(error):
             self._kept.silent, self._kept.silent_until = _made_for(), time.monotonic() + seconds
 
 
 class _Mail(EmailMultiAlternatives):
+    # Read by django-anymail.
+    metadata: dict[str, str]
+
     def message(self, *args: Any, **kwargs: Any) -> Any:
         message = super().message(*args, **kwargs)
         # Folded at 78, a long Message-ID or link would begin on the line after its header's name, which some
@@ -135,9 +155,24 @@ class _Mail(EmailMultiAlternatives):
 
 
 def _send(backend: BaseEmailBackend, mail: EmailMultiAlternatives) -> str:
-    backend.send_messages([mail])
+    try:
+        backend.send_messages([mail])
+    except AnymailUnsupportedFeature:
+        if "metadata" not in vars(mail):
+            raise
+        # Said before anything is sent. Without it, reports are matched by the provider's id alone.
+        del mail.metadata  # type: ignore[attr-defined]
+        return _send(backend, mail)
     # django-anymail says so; SMTP has no such id.
-    return str(getattr(getattr(mail, "anymail_status", None), "message_id", None) or "")
+    status = getattr(mail, "anymail_status", None)
+    statuses = getattr(status, "status", None) or set()
+    # Where ANYMAIL says that a refused recipient is no error, and for what it never takes for one.
+    if statuses and statuses <= {"invalid", "rejected"}:
+        hard = bounces.refuses_recipient(str(getattr(backend, "esp_name", "")), statuses)
+        raise RecipientRefused(f"recipient {', '.join(sorted(statuses))}", hard_bounce=hard)
+    if statuses == {"failed"}:
+        raise RequestRefused("the provider says that sending failed")
+    return str(getattr(status, "message_id", None) or "")
 
 
 def _closed_before_taking(error: Exception, backend: BaseEmailBackend) -> bool:

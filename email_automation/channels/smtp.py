@@ -17,6 +17,14 @@ class _Progress:
         self.awaiting_verdict = False
         return super().mail(*args, **kwargs)  # type: ignore[misc]
 
+    def data(self, msg: Any) -> Any:
+        try:
+            return super().data(msg)  # type: ignore[misc]
+        except smtplib.SMTPDataError:
+            # smtplib leaves the refused mail open, and the server would refuse the next one for it.
+            self._rset()  # type: ignore[attr-defined]
+            raise
+
     def getreply(self) -> tuple[int, bytes]:
         reply: tuple[int, bytes] = super().getreply()  # type: ignore[misc]
         self.awaiting_verdict = False

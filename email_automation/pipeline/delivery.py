@@ -15,7 +15,7 @@ from django.db import connection
 from courses import sites
 from courses.bulk import slices
 
-from .. import words
+from .. import consent, words
 from ..models import EmailLog, EmailQueue
 from ..templating import stored
 from . import ledger, letters, policy
@@ -139,6 +139,11 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
             if step.begun:
                 done = (row, letters.hand_off(letter))
     except BaseException:
+                if done[1].hard_bounce and not row.is_test:
+                    # Now and not with the next mail: that may be to the same person, whose mails this withdraws.
+                    _note(tally, done, ledger.finish(*done))
+                    done = None
+                    consent.suppress(row.recipient_id, letter.prepared.to_address, reason=consent.BOUNCE)
         if done is not None:
             with contextlib.suppress(Exception):
                 _note(tally, done, ledger.finish(*done))

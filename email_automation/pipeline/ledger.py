@@ -22,7 +22,7 @@ from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
 from .. import words
 from ..models import EmailLog, EmailPreference, MessageRun
 from . import message as messages
-from . import writes
+from . import receipts, writes
 from .message import MessageType
 from .outcome import Outcome, Tally
 from .run import Run
@@ -346,6 +346,32 @@ def prune(*, rows_before: datetime, content_before: datetime) -> dict[str, int]:
 
     Rows that are still to be sent stay, whatever their age.
     """
+@retry_on_deadlock
+def report(receipt: receipts.Receipt) -> tuple[EmailLog, bool] | None:
+    """Write down what a provider says of a mail, and return its row and whether its status changed; None: not ours.
+
+    Raises receipts.TooEarly while the mail is being handed off.
+    """
+    found = receipts.row_of(receipt.provider_message_id, receipt.reference)
+    if found is None:
+        return None
+    with transaction.atomic():
+        row = locked(EmailLog.objects.defer("content").filter(pk=found.pk)).first()
+        if row is None:
+            return None
+        now = timezone.now()
+        columns = receipts.columns(row, receipt, now=now)
+        if columns:
+            EmailLog.objects.filter(pk=row.pk).update(updated_at=now, **columns)
+    return row, "status" in columns
+
+
+@retry_on_deadlock
+def forget(user_id: int) -> int:
+    """Delete every row of a person, whatever becomes of it, and return how many there were."""
+    return EmailLog.objects.filter(recipient_id=user_id).delete()[1].get(EmailLog._meta.label, 0)
+
+
     ended = EmailLog.objects.exclude(status__in=(words.PENDING, words.SENDING)).order_by("created_at", "pk")
     counts = {"rows": 0, "contents": 0}
     old = ended.filter(created_at__lt=rows_before).values_list("pk", flat=True)

@@ -25,6 +25,7 @@ class Outcome:
     `status` is one of `sent`, `failed`, `skipped`, `unknown`, or `pending` for "try again", not before `retry_at`.
     `ours` says that the cause is on this side (template, channel, configuration), so a command must not end with 0.
     `unreachable` says that the next mail would meet the same fate, so the rest of the slice waits too.
+    `hard_bounce` says that the address cannot be mailed at all, so nothing more is sent to it.
     """
 
     status: str
@@ -34,6 +35,7 @@ class Outcome:
     provider_message_id: str = ""
     ours: bool = False
     unreachable: bool = False
+    hard_bounce: bool = False
 
     @classmethod
     def sent(cls, provider_message_id: str = "") -> Outcome:

@@ -64,7 +64,7 @@ def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
     """Return the columns an outcome sets on a row, which decides here whether there is another attempt."""
     kind, attempts = messages.get(row.email_type), _attempts_used(row, outcome)
     status, reason = outcome.status, outcome.reason
-    columns: Columns = {"error_message": _storable(outcome.detail), "lease_expires_at": None}
+    columns: Columns = {"error_message": storable(outcome.detail), "lease_expires_at": None}
     if status == words.UNKNOWN:
         columns["doubts"] = row.doubts + 1
         if row.doubts < kind.resend_unknown and attempts < kind.max_attempts:
@@ -78,7 +78,7 @@ def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
         columns["claim_token"] = None
     elif status == words.SENT:
         columns["sent_at"] = now
-        columns["provider_message_id"] = _storable(outcome.provider_message_id)[:255]
+        columns["provider_message_id"] = storable(outcome.provider_message_id)[:255]
     elif status == words.SKIPPED and not row.doubts:
         columns["dedupe_key"] = None
     return columns | {"reason": reason[:100], "status": status}
@@ -92,7 +92,8 @@ def _attempts_used(row: EmailLog, outcome: Outcome) -> int:
     return max(row.attempts, min(row.attempts + 1, half))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return a provider's words as the database takes them."""
     # PostgreSQL takes neither NUL nor half a character, and a provider's answer may hold both.
     return text.encode("utf-8", "replace").decode().replace("\0", "")[:MAX_DETAIL]
 

@@ -15,8 +15,8 @@ from django.contrib.sites.models import Site
 from django.core.management import call_command
 from django.utils import timezone
 
-from email_automation import words
-from email_automation.models import EmailLog, EmailPreference, MessageRun
+from email_automation import consent, words
+from email_automation.models import EmailLog, EmailPreference, MessageRun, SuppressedAddress
 from email_automation.pipeline import dispatch, message, sweep
 from email_automation.pipeline.outcome import Tally
 from tests.message_factories import NudgeDay3
@@ -81,18 +81,61 @@ def test_case_011_two_refusals_for_now_and_then_one_mail_with_growing_gaps(serve
     assert len(server.received) == 1
 
 
-def test_case_011_a_refused_address_fails_at_once_and_is_nobodys_fault(server: Server, learners: Any) -> None:
+@pytest.mark.parametrize(
+    "text", ["550 no such user", "550 5.7.1 not from you", "554 5.2.2 full", "550 5.2.1 too many", "550 5.1.2 no host"]
+)
+def test_case_011_a_refused_mail_fails_at_once_and_suppresses_nobody(server: Server, learners: Any, text: str) -> None:
     refused, *others = learners(3)
-    server.refused[refused.email] = "550 5.1.1 no such user"
+    server.refused[refused.email] = text
     summary = run()
     assert (summary.sent, summary.failed, summary.retry, summary.ok) == (2, 1, 0, True)
     assert server.addresses == sorted(other.email for other in others)
     row = EmailLog.objects.get(recipient=refused)
-    assert (row.status, row.reason, row.error_message) == (words.FAILED, "refused", "550 5.1.1 no such user")
+    assert (row.status, row.reason, row.error_message) == (words.FAILED, "refused", text)
     assert row.dedupe_key
-    assert not EmailPreference.objects.exists()
+    assert not EmailPreference.objects.exists() and not SuppressedAddress.objects.exists()
     later()
     assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("stage", ["RCPT", "DATA", "END"])
+@pytest.mark.parametrize("code", ["5.1.1", "5.1.3", "5.1.6", "5.1.10"])
+def test_case_011_a_hard_bounce_fails_at_once_and_suppresses_the_address(
+    server: Server, learners: Any, stage: Any, code: str
+) -> None:
+    people = learners(3)
+    server.script.extend([None, answers(stage, f"550 {code} no such user")])
+    summary = run()
+    assert (summary.sent, summary.failed, summary.retry, summary.ok) == (2, 1, 0, True)
+    row = EmailLog.objects.get(status=words.FAILED)
+    assert (row.reason, row.error_message, row.attempts) == ("refused", f"550 {code} no such user", 1)
+    preference = EmailPreference.objects.get()
+    assert (preference.user_id, preference.suppression_reason) == (row.recipient_id, "bounce")
+    assert preference.suppressed_at is not None
+    assert consent.suppressed_among([person.email for person in people]) == {row.to_address}
+    assert len(server.received) == 2
+
+
+def test_what_else_waits_for_a_bounced_address_is_withdrawn(server: Server, learners: Any) -> None:
+    (person,) = learners(1)
+    server.otherwise = answers("RCPT", "450 4.2.1 later")
+    run()
+    other = EmailLog.objects.get()
+    other.pk, other.dedupe_key, other.email_type = None, "another", "recurringnudge_day10"
+    other.save(force_insert=True)
+    server.otherwise = answers("RCPT", "550 5.1.1 no such user")
+    later()
+    statuses = EmailLog.objects.order_by("pk").values_list("status", "reason")
+    assert sorted(statuses) == [(words.FAILED, "refused"), (words.SKIPPED, words.SUPPRESSED)]
+    assert server.begun == 2
+
+
+def test_a_test_mail_that_bounces_suppresses_nobody(server: Server, learners: Any) -> None:
+    learners(1)
+    server.otherwise = answers("RCPT", "550 5.1.1 no such user")
+    summary = dispatch.run_daily(KIND, django_settings.SITE_ID, day=DAY, override="tester@example.com")
+    assert summary.failed == 1
+    assert not EmailPreference.objects.exists() and not SuppressedAddress.objects.exists()
 
 
 def test_the_command_ends_with_0_after_a_refused_address(server: Server, learners: Any) -> None:
