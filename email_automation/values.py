@@ -12,11 +12,15 @@ from .language import long_date
 from .links import SiteLinks
 from .models import WeeklyProgressReport
 
+class Open(dict[str, Any]):
+    """The example of a dict whose keys nobody knows before: templates may ask it for any."""
+
+
 #: What a mail can be about; None in a template where it does not apply.
 ABOUT: Final = ("course", "enrollment", "payment")
 
 #: What every template may use, whatever the message, with an example of each. `course`, `enrollment` and `payment` are
-#: None where they do not apply.
+#: None where they do not apply; `context` is what somebody's code has passed with a call.
 EXAMPLES: Final[dict[str, Any]] = {
     "user": {"first_name": "Ada", "last_name": "Whitcombe", "username": "ada", "full_name": "Ada Whitcombe"},
     "course": {
@@ -35,6 +39,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "method": "card",
         "date": "March 2, 2026",
     },
+    "context": Open(),
     "site_name": "Harbour Learning",
     "site_url": "https://example.com",
     "unsubscribe_url": "https://example.com/email/unsubscribe/example/",

@@ -115,6 +115,7 @@ def _ace_message(
     language = draft.language or settings.LANGUAGE_CODE
     context = {
         **dict.fromkeys(values.ABOUT),
+        "context": {},
         **links.with_message_uuid(draft.about | draft.shared, row.message_uuid),
         "unsubscribe_url": stop,
         "course_unsubscribe_url": stop_course,

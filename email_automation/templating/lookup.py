@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, time
 from decimal import Decimal
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
+from ..values import Open
 from .errors import TemplateError
 
 PLAIN: Final = (str, int, float, Decimal, date, time, dict, list, tuple)
@@ -30,6 +31,12 @@ class _Anything:
 
     def __bool__(self) -> bool:
         return False
+
+    def __str__(self) -> str:
+        return ""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
 
 ANYTHING: Final = _Anything()
@@ -54,6 +61,8 @@ def step(value: Any, bit: str) -> Any:
         return ANYTHING
     if isinstance(value, dict) and dict.__contains__(value, bit):
         return plain(dict.__getitem__(value, bit))
+    if isinstance(value, Open) and not bit.startswith("_"):
+        return ANYTHING
     if (
         isinstance(value, list | tuple)
         and bit.isascii()
