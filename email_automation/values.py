@@ -12,6 +12,7 @@ from .language import long_date
 from .links import SiteLinks
 from .models import WeeklyProgressReport
 
+
 class Open(dict[str, Any]):
     """The example of a dict whose keys nobody knows before: templates may ask it for any."""
 
