@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
+from django.db.models.query import ModelIterable
 from django.utils import timezone
 
 from courses.bulk import slices
@@ -64,15 +64,15 @@ class EmailService:
     ) -> dict[str, int]:
         """Send the same to many, in batches: {"success": n, "failed": n, "skipped": n}.
 
-        `recipients` is any iterable of people, read as it is needed. `failed` counts what was not handed off now, also
-        where another attempt will follow, and `skipped` also whose account is gone by then. Inside somebody's
-        transaction all that are willing count as success. Raises ValueError as `send_email` does; what an iterable has
-        given before its faulty element is sent.
+        `recipients` is any iterable of people, read as it is needed; of a queryset, where a join may repeat them, the
+        ids are read first and each counts once. `failed` counts what was not handed off now, also where another attempt
+        will follow, and `skipped` also whose account is gone by then. Inside somebody's transaction all that are
+        willing count as success. Raises ValueError as `send_email` does; what an iterable has given before its faulty
+        element is sent.
         """
-        found = recipients.iterator(chunk_size=1000) if isinstance(recipients, QuerySet) else recipients
         call = _checked_call(email_type, context, course=course)
         counts = {"success": 0, "failed": 0, "skipped": 0}
-        for people in slices((_checked_person(person) for person in found), SLICE):
+        for people in slices((_checked_person(person) for person in _each(recipients)), SLICE):
             stored = _stored(people)
             counts["skipped"] += len(people) - len(stored)
             for status in _send(call, [call.to(person) for person in stored]):
@@ -122,7 +122,7 @@ class _Call:
     site_id: int
     data: dict[str, Any]
 
-    def to(self, recipient: AbstractBaseUser) -> EmailQueue:
+    def to(self, recipient: Any) -> EmailQueue:
         """Return the outbox row for one person, not stored."""
         return EmailQueue(
             recipient=recipient,
@@ -178,19 +178,31 @@ def _checked_type(email_type: str) -> type[MessageType]:
         raise ValueError(f"email_type: {email_type!r} is not a registered message; allowed: {allowed}.") from None
 
 
-def _checked_person(person: Any) -> AbstractBaseUser:
+def _checked_person(person: Any) -> Any:
     if not isinstance(person, get_user_model()) or person.pk is None:
         raise ValueError(f"recipient: must be a stored user, not {type(person).__name__}.")
     return person
 
 
-def _stored_person(person: Any) -> AbstractBaseUser:
+def _each(recipients: Iterable[Any]) -> Iterable[Any]:
+    """Return the people one by one; of a queryset only their ids are read, to the end of the statement.
+
+    One that stayed open for as long as the mails take would keep a connection to SQLite from seeing what others write,
+    and elsewhere be gone with a connection that breaks.
+    """
+    if not isinstance(recipients, QuerySet) or recipients._iterable_class is not ModelIterable:
+        return recipients
+    ids = dict.fromkeys(recipients.values_list("pk", flat=True))
+    return (recipients.model(pk=pk) for pk in ids)
+
+
+def _stored_person(person: Any) -> Any:
     if not _stored([_checked_person(person)]):
         raise ValueError("recipient: must be a stored user, and this one has been deleted.")
-    return cast(AbstractBaseUser, person)
+    return person
 
 
-def _stored(people: Sequence[AbstractBaseUser]) -> list[AbstractBaseUser]:
+def _stored(people: Sequence[Any]) -> list[Any]:
     """Return those whose accounts are still there: between reading many people and mailing the last lie hours."""
     found = get_user_model()._default_manager.filter(pk__in=[person.pk for person in people])
     ids = set(found.values_list("pk", flat=True))

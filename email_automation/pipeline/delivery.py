@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -41,16 +42,17 @@ class Checked:
     refused: dict[int, str]
 
 
-def deliver(log_ids: Iterable[int]) -> Tally:
+def deliver(log_ids: Iterable[int], *, held: Collection[UUID | None] = ()) -> Tally:
     """Send what of these rows is due and nobody else is sending, and return the counts of what became of them.
 
-    Worker, retry, sweep and command all call this. Rows that are not ours to send are left alone and not counted.
-    Raises RuntimeError inside a transaction: what is handed off cannot be rolled back.
+    Worker, retry, sweep and command all call this. Rows that are not ours to send are left alone and not counted;
+    `held` are the tokens of rows that the caller has held since claiming them. Raises RuntimeError inside a
+    transaction: what is handed off cannot be rolled back.
     """
     tally = Tally()
     for batch in slices(log_ids, SLICE):
         stored.refresh()
-        rows = ledger.lease(batch)
+        rows = ledger.lease(batch, held=held)
         try:
             for message, run, group in _by_run(rows):
                 _deliver_group(message, run, group, tally)
@@ -138,12 +140,12 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
             done = None
             if step.begun:
                 done = (row, letters.hand_off(letter))
-    except BaseException:
                 if done[1].hard_bounce and not row.is_test:
                     # Now and not with the next mail: that may be to the same person, whose mails this withdraws.
                     _note(tally, done, ledger.finish(*done))
                     done = None
                     consent.suppress(row.recipient_id, letter.prepared.to_address, reason=consent.BOUNCE)
+    except BaseException:
         if done is not None:
             with contextlib.suppress(Exception):
                 _note(tally, done, ledger.finish(*done))

@@ -7,7 +7,7 @@ is in `writes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
@@ -68,12 +68,14 @@ def claim(
     gap: timedelta = timedelta(0),
     priority: int | None = None,
     expires_at: datetime | None = None,
+    hold: bool = False,
 ) -> list[EmailLog]:
     """Insert a pending row for each occasion that has none yet, and return those that are ours.
 
     `addresses` maps user ids to where the mail goes; with a `gap` the mails become due so far apart, behind all that
-    wait already. `priority` and `expires_at` are the message's own unless given. Whoever lost the race for a key, in
-    this process or another, finds its row missing from the answer.
+    wait already. `priority` and `expires_at` are the message's own unless given. With `hold` they are leased to whoever
+    claims them, see `lease`. Whoever lost the race for a key, in this process or another, finds its row missing from
+    the answer.
     """
     token = uuid4()
     with transaction.atomic():
@@ -91,6 +93,7 @@ def claim(
                 dedupe_key=run.key(row.occasion),
                 occasion=row.occasion,
                 claim_token=token,
+                lease_expires_at=now + message.lease if hold else None,
                 run=record,
                 site_id=run.site_id,
                 day=None if run.triggered else run.day,
@@ -138,14 +141,14 @@ def due_ids(limit: int) -> list[int]:
     return list(_free().order_by("priority", "next_attempt_at", "id").values_list("id", flat=True)[:limit])
 
 
-def _free() -> QuerySet[EmailLog]:
-    """Return the rows that are due and that no worker holds.
+def _free(held: Collection[UUID | None] = ()) -> QuerySet[EmailLog]:
+    """Return the rows that are due and that no worker holds, but for those that carry one of the tokens `held`.
 
     Rows of a message that is not known here are left alone: their app may be newer than this process.
     """
     now = timezone.now()
     return EmailLog.objects.filter(
-        Q(lease_expires_at=None) | Q(lease_expires_at__lt=now),
+        Q(lease_expires_at=None) | Q(lease_expires_at__lt=now) | Q(claim_token__in=held),
         status=words.PENDING,
         next_attempt_at__lte=now,
         expires_at__gt=now,
@@ -154,15 +157,17 @@ def _free() -> QuerySet[EmailLog]:
 
 
 @retry_on_deadlock
-def lease(log_ids: Sequence[int]) -> list[EmailLog]:
+def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list[EmailLog]:
     """Take the due rows among `log_ids` for this worker, and return them in the order of sending.
 
-    A row that another worker holds, that is not due yet, or that is not pending any more is left out. Raises
-    RuntimeError inside somebody's transaction, whose rollback would undo the records of mails that are out.
+    A row that another worker holds, that is not due yet, or that is not pending any more is left out; `held` are the
+    tokens of the rows that this worker has held since it claimed them. Raises RuntimeError inside somebody's
+    transaction, whose rollback would undo the records of mails that are out.
     """
     now, token = timezone.now(), uuid4()
     with transaction.atomic(durable=True):
-        _free().filter(pk__in=log_ids).update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
+        mine = _free(held).filter(pk__in=log_ids)
+        mine.update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
         return list(
             EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
             .select_related("recipient", "site", "queued")
@@ -341,11 +346,6 @@ def unfinished(*, record: MessageRun | None, log_ids: Sequence[int]) -> int:
     )
 
 
-def prune(*, rows_before: datetime, content_before: datetime) -> dict[str, int]:
-    """Delete ended rows and forget contents that are older, in small batches; returns {"rows": n, "contents": n}.
-
-    Rows that are still to be sent stay, whatever their age.
-    """
 @retry_on_deadlock
 def report(receipt: receipts.Receipt) -> tuple[EmailLog, bool] | None:
     """Write down what a provider says of a mail, and return its row and whether its status changed; None: not ours.
@@ -372,6 +372,11 @@ def forget(user_id: int) -> int:
     return EmailLog.objects.filter(recipient_id=user_id).delete()[1].get(EmailLog._meta.label, 0)
 
 
+def prune(*, rows_before: datetime, content_before: datetime) -> dict[str, int]:
+    """Delete ended rows and forget contents that are older, in small batches; returns {"rows": n, "contents": n}.
+
+    Rows that are still to be sent stay, whatever their age.
+    """
     ended = EmailLog.objects.exclude(status__in=(words.PENDING, words.SENDING)).order_by("created_at", "pk")
     counts = {"rows": 0, "contents": 0}
     old = ended.filter(created_at__lt=rows_before).values_list("pk", flat=True)

@@ -1,0 +1,91 @@
+"""Calls, sweeps and deletions at the same moment …"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core import mail
+from django.db import connection
+
+from email_automation import words
+from email_automation.models import EmailLog
+from email_automation.pipeline import outbox, sweep
+from email_automation.services import EmailService
+from tests import factories
+
+from .test_ledger_races import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+User = get_user_model()
+SERVICE = EmailService()
+
+
+@pytest.fixture(autouse=True)
+def _site() -> None:
+    # Emptied with the other tables after each of these tests.
+    factories.platform_site()
+
+
+def test_send_one_key_once() -> None:
+    ann = factories.UserFactory()
+    for number in range(5):
+        key = f"k{number}"
+        found = at_once(*[lambda key=key: SERVICE.send_email(ann, "enrollment", dedupe_key=key)] * 4)
+        assert len(mail.outbox) == number + 1
+        assert found.count(True) <= 1
+    assert EmailLog.objects.filter(status=words.SENT).count() == 5
+
+
+def test_send_each_of_many_once_while_others_sweep() -> None:
+    people = factories.UserFactory.create_batch(150)
+    over = threading.Event()
+
+    def send() -> dict[str, int]:
+        try:
+            return SERVICE.send_bulk_email(people, "enrollment")
+        finally:
+            over.set()
+
+    def sweep_on() -> None:
+        while not over.is_set():
+            sweep.sweep()
+
+    counts, *_ = at_once(send, sweep_on)
+    assert counts == {"success": 150, "failed": 0, "skipped": 0}
+    assert max(Counter(sent.to[0] for sent in mail.outbox).values()) == 1
+    assert EmailLog.objects.filter(status=words.SENT).count() == 150
+
+
+def test_read_a_queryset_while_others_write_and_after_the_connection_was_lost() -> None:
+    # More than any cursor reads at once; who is inactive costs least.
+    User.objects.bulk_create(User(username=f"u{number}", is_active=False) for number in range(1050))
+    User.objects.filter(pk__in=User.objects.order_by("-pk")[:5]).update(is_active=True, email="ann@example.com")
+    send_now = outbox.send_now
+
+    def with_company(entries: Any) -> list[str]:
+        at_once(factories.CourseFactory)
+        connection.close()
+        return send_now(entries)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox, "send_now", with_company)
+        counts = SERVICE.send_bulk_email(User.objects.order_by("pk"), "enrollment")
+    assert counts == {"success": 5, "failed": 0, "skipped": 1045}
+
+
+def test_an_account_deleted_between_two_batches_ends_nothing() -> None:
+    people = factories.UserFactory.create_batch(120)
+
+    def one_by_one() -> Iterator[Any]:
+        for number, person in enumerate(people):
+            if number == 55:
+                User.objects.filter(pk__in=[people[54].pk, people[100].pk]).delete()
+            yield person
+
+    assert SERVICE.send_bulk_email(one_by_one(), "enrollment") == {"success": 118, "failed": 0, "skipped": 2}
