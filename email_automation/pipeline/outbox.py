@@ -230,23 +230,30 @@ class Claimed(NamedTuple):
 def claim_due(limit: int, *, only: Sequence[int] | None = None, but: Iterable[int] = ()) -> Claimed:
     """Turn at most `limit` due entries into rows of the log, urgent ones first, then oldest.
 
-    Any number of processes may do so at once; an entry goes to one of them. An entry that cannot be planned stays
-    where it is, is logged and counted as a fault.
+    Any number of processes may do so at once; an entry goes to one of them. Entries that cannot be planned stay where
+    they are, are logged and counted as faults; one message's mistake holds up nobody else's mail.
     """
     due = _due(only).exclude(pk__in=list(but))
-    found = list(due.order_by("priority", "scheduled_at", "id").values_list("pk", "recipient_id")[:limit])
-    single, late = _claim_single([pk for pk, recipient in found if recipient is not None])
-    rows = [(row.pk, row.email_type) for row in single]
-    faulty: list[int] = []
-    for pk, recipient in found:
-        if recipient is None:
-            try:
-                rows += _spread(pk)
-            except Exception as error:
-                log.error("email_queue=%s could not be planned: %s", pk, trace(error))
-                if not connection.in_atomic_block:
-                    connection.close_if_unusable_or_obsolete()
-                faulty.append(pk)
+    found = list(due.order_by("priority", "scheduled_at", "id").values_list("pk", "email_type", "recipient_id")[:limit])
+    # Those of one message that have a recipient together, each of the others by itself.
+    together: dict[tuple[str, int | None], list[int]] = {}
+    for pk, name, recipient in found:
+        together.setdefault((name, pk if recipient is None else None), []).append(pk)
+    rows: list[tuple[int, str]] = []
+    late, faulty = False, list[int]()
+    for (_, alone), pks in together.items():
+        try:
+            if alone is not None:
+                rows += _spread(alone)
+                continue
+            claimed, some_late = _claim_single(pks)
+            rows += [(row.pk, row.email_type) for row in claimed]
+            late = late or some_late
+        except Exception as error:
+            log.error("email_queue=%s could not be planned: %s", ",".join(map(str, pks)), trace(error))
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
+            faulty += pks
     by_queue: dict[str, list[int]] = {}
     for log_id, name in rows:
         by_queue.setdefault(messages.get(name).queue(), []).append(log_id)
