@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
@@ -103,21 +103,24 @@ def _written(entries: Sequence[EmailQueue], *, again: bool) -> list[EmailQueue]:
     with transaction.atomic():
         written = insert_if_absent(EmailQueue, entries, unique_field="dedupe_key")
         if again and len(written) < len(entries):
-            written += _in_place_of_ended([entry for entry in entries if entry not in written])
+            written += _in_place([entry for entry in entries if entry not in written])
         return written
 
 
-def _in_place_of_ended(entries: Sequence[EmailQueue]) -> list[EmailQueue]:
-    """Write entries over processed ones with the same keys, and return those that were.
+def _in_place(entries: Sequence[EmailQueue]) -> list[EmailQueue]:
+    """Write entries over those with the same keys, and return the ones that were.
 
     What has become a mail that is out, or that waits for another attempt, stays: its mail is drafted from it.
     """
     by_key = {entry.dedupe_key: entry for entry in entries}
-    mailed = EmailLog.objects.filter(pk=OuterRef("log_id")).exclude(status=words.SKIPPED)
-    ended = EmailQueue.objects.filter(~Exists(mailed), dedupe_key__in=by_key, is_processed=True)
-    found = list(locked(ended.order_by("pk")))
+    found = list(locked(EmailQueue.objects.filter(dedupe_key__in=by_key).order_by("pk")))
+    # Asked behind the lock: somebody may just have used the key.
+    mails = EmailLog.objects.filter(pk__in=[stored.log_id for stored in found if stored.log_id is not None])
+    mailed = set(mails.exclude(status=words.SKIPPED).values_list("pk", flat=True))
     renewed = []
     for stored in found:
+        if stored.log_id in mailed:
+            continue
         entry = by_key[stored.dedupe_key]
         entry.pk, entry.created_at = stored.pk, stored.created_at
         entry._state.adding, entry._state.db = False, stored._state.db
