@@ -117,7 +117,9 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
     for reason in sorted(set(checked.refused.values())):
         refused = [by_target[target] for target, word in checked.refused.items() if word == reason]
         tally.update(ledger.settle(refused, Outcome.skipped(reason)))
-    going = [(by_target[draft.target_id], draft) for draft in checked.drafts]
+    # In the order of the rows, which is that of sending, and not in which the resolver has found them.
+    drafts = {draft.target_id: draft for draft in checked.drafts}
+    going = [(row, drafts[target]) for target, row in by_target.items() if target in drafts]
     # What the mail is about may have moved on to another occasion, which has a key and a claim of its own.
     moved = [row for row, draft in going if draft.occasion and draft.occasion != row.occasion]
     if moved:

@@ -7,7 +7,7 @@ is in `writes`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
@@ -66,6 +66,7 @@ def claim(
     addresses: dict[int, str],
     record: MessageRun | None,
     gap: timedelta = timedelta(0),
+    due: Mapping[str, datetime] | None = None,
     priority: int | None = None,
     expires_at: datetime | None = None,
     hold: bool = False,
@@ -73,9 +74,9 @@ def claim(
     """Insert a pending row for each occasion that has none yet, and return those that are ours.
 
     `addresses` maps user ids to where the mail goes; with a `gap` the mails become due so far apart, behind all that
-    wait already. `priority` and `expires_at` are the message's own unless given. With `hold` they are leased to whoever
-    claims them, see `lease`. Whoever lost the race for a key, in this process or another, finds its row missing from
-    the answer.
+    wait already. `due` says by occasion since when a mail waits, which is the order of sending. `priority` and
+    `expires_at` are the message's own unless given. With `hold` the rows are leased to whoever claims them, see
+    `lease`. Whoever lost the race for a key, in this process or another, finds its row missing from the answer.
     """
     token = uuid4()
     with transaction.atomic():
@@ -99,7 +100,7 @@ def claim(
                 day=None if run.triggered else run.day,
                 instant=run.now,
                 is_test=run.is_test,
-                next_attempt_at=(first or now) + gap * index,
+                next_attempt_at=(due or {}).get(row.occasion, (first or now) + gap * index),
                 expires_at=expires_at,
                 created_at=now,
             )

@@ -316,6 +316,7 @@ def _rows_of(
         wanted,
         addresses=addresses,
         record=None,
+        due={occasion: entry.scheduled_at for occasion, entry in by_occasion.items()},
         priority=priority,
         expires_at=expires_at,
         hold=hold,
