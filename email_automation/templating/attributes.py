@@ -20,6 +20,7 @@ SETTLED: Final = re.compile(r"[^/?#:]*[/?#:]")
 #: Written out anywhere in a template, such a text can only be meant for an address.
 CODE: Final = re.compile(r"(?:java|vb|live)script:|data:text/html", re.IGNORECASE)
 REFUSED: Final = frozenset({"action", "formaction", "is", "ping", "srcdoc", "srcset", "http-equiv"})
+VALUE: Final = re.compile(rf"\b(?:{'|'.join(sorted(ADDRESSES))})\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.I)
 STYLE: Final = re.compile(
     r"expression\s*\(|javascript:|vbscript:|behaviou?r\s*:|-moz-binding|@import|position\s*:\s*(?:absolute|fixed|sticky)"
 )
@@ -52,9 +53,15 @@ def faults(element: str, attributes: Iterable[Attribute]) -> Iterator[TemplateEr
             yield from _style_faults(attribute)
 
 
-def runs_code(text: str) -> bool:
-    """Tell whether a text begins an address that runs code."""
+def mentions_code(text: str) -> bool:
+    """Tell whether a text has in it what begins an address that runs code."""
     return bool(CODE.search(_without_blanks(text)))
+
+
+def runs_code(rendered: str) -> bool:
+    """Tell whether an address in rendered HTML runs code."""
+    values = (next(filter(None, match), "") for match in VALUE.findall(rendered))
+    return any(CODE.match(_without_blanks(html.unescape(value))) for value in values)
 
 
 def _address_faults(attribute: Attribute) -> Iterator[TemplateError]:

@@ -11,6 +11,9 @@ MAX_SOURCE: Final = 100_000
 MAX_TAGS: Final = 1_000
 MAX_TAG: Final = 1_000
 MAX_DEPTH: Final = 20
+#: Tags of HTML in one source, and how deep elements may be nested.
+MAX_ELEMENTS: Final = 5_000
+MAX_ELEMENT_DEPTH: Final = 100
 #: Operands and operators of one {% if %}, which Django evaluates by recursion.
 MAX_WORDS: Final = 60
 #: Rounds of loops, tags and filters carried out, and characters written, by one rendering.

@@ -68,20 +68,22 @@ def _faults(field: str, source: str, known: Mapping[str, Any], languages: Sequen
     except TemplateError as error:
         return [error]
     faults = walk.faults(template, known, autoescape=is_html)
-    if is_html:
-        scanned = markup.scan(template)
+    scanned = markup.scan(template) if is_html else None
+    if scanned is not None:
         faults += [*scanned.faults, *_code(template)]
-        # Rendered is what will be sent.
-        template = html_template(template, scanned)
     if field == "subject" and len(source.splitlines()) > 1:
         faults.append(TemplateError("a subject has one line", 2))
-    return faults or list(_failures(field, template, known, languages))
+    if faults:
+        return faults
+    # Rendered is what will be sent.
+    sent = html_template(template, scanned) if scanned is not None else template
+    return list(_failures(field, sent, known, languages))
 
 
 def _code(template: Template) -> Iterator[TemplateError]:
     """Yield the texts in tags that would make an address run code, wherever the address is."""
     for token in template.tokens:
-        if token.token_type is not base.TokenType.TEXT and attributes.runs_code(token.contents):
+        if token.token_type in (base.TokenType.VAR, base.TokenType.BLOCK) and attributes.mentions_code(token.contents):
             yield TemplateError("an address that runs code is not possible in a mail", token.lineno or 1)
 
 

@@ -16,6 +16,7 @@ from django.template.base import Token, TokenType
 
 from . import attributes, elements
 from .attributes import Attribute
+from .budget import MAX_ELEMENT_DEPTH, MAX_ELEMENTS
 from .errors import TemplateError
 from .sandbox import Template
 
@@ -176,7 +177,7 @@ class _Reader:
         if match is None:
             self.stop(f"{self.source[start : start + 10]}… is no end tag", line)
         tag = Tag(match[1].lower(), line, start, match.end(1), closing=True, end=match.end())
-        self.tags.append(tag)
+        self.add(tag)
         floor = self.branches[-1].floor if self.branches else 0
         opened = next((at for at in reversed(range(len(self.open))) if self.open[at].name == tag.name), None)
         if opened is None:
@@ -253,7 +254,7 @@ class _Reader:
         return closing + 1
 
     def start_tag(self, tag: Tag, *, closes_itself: bool) -> None:
-        self.tags.append(tag)
+        self.add(tag)
         self.faults += attributes.faults(tag.name, tag.attributes)
         refusal = elements.refusal(tag.name)
         if refusal:
@@ -270,7 +271,14 @@ class _Reader:
         if closes_itself:
             self.fault(f"<{tag.name}/> does not close itself; write <{tag.name}></{tag.name}>", tag.line)
             return
+        if len(self.open) >= MAX_ELEMENT_DEPTH:
+            self.stop(f"elements are nested more than {MAX_ELEMENT_DEPTH} deep", tag.line)
         self.open.append(tag)
+
+    def add(self, tag: Tag) -> None:
+        if len(self.tags) >= MAX_ELEMENTS:
+            self.stop(f"it has more than {MAX_ELEMENTS} tags of HTML", tag.line)
+        self.tags.append(tag)
 
     def line_of(self, position: int) -> int:
         return bisect_right(self.line_starts, position)

@@ -39,6 +39,7 @@ class _Reader(HTMLParser):
         self.tables: list[bool] = []
         self.row_has_cells = False
         self.preformatted = 0
+        self.marked = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -94,6 +95,7 @@ class _Reader(HTMLParser):
             self.lists[-1] = number + 1
             mark = f"{number + 1}."
         self.written.append(f"{'  ' * (depth - 1)}{mark} ")
+        self.marked = len(self.written)
 
     def begin_cell(self) -> None:
         if not self.in_layout() and self.row_has_cells:
@@ -108,7 +110,8 @@ class _Reader(HTMLParser):
         self.written.append(f": {shown}" if label else shown)
 
     def end_line(self, *, apart: bool) -> None:
-        if not self.written:
+        # A paragraph that begins an item stands behind its mark.
+        if not self.written or len(self.written) == self.marked:
             return
         text = "".join(self.written[-2:])
         if not text.endswith("\n"):

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.timezone import template_localtime  # type: ignore[attr-defined]
 
 from .budget import MAX_DEPTH, MAX_SOURCE, MAX_STEPS, MAX_TAG, MAX_TAGS, MAX_WORDS, Budget
-from .errors import TemplateError
+from .errors import Exhausted, TemplateError
 from .lookup import ANYTHING, Missing, missing, plain, step
 from .nodes import Metered, Output, Text
 
@@ -157,7 +157,7 @@ class FilterExpression(base.FilterExpression):
         options = {"autoescape": context.autoescape} if getattr(function, "needs_autoescape", False) else {}
         try:
             return plain(function(value, *arguments, **options))
-        except TemplateError:
+        except Exhausted:
             raise
         except Exception as error:
             if not context.strict:

@@ -46,8 +46,8 @@ class _Walk:
         """Return an expression's value, ANYTHING after telling why it has none."""
         try:
             return expression.resolve(self.scope, ignore_failures=True)
-        except Exhausted:
-            raise
+        except Exhausted as error:
+            raise Exhausted(error.message, line) from error
         except TemplateError as error:
             self.tell(error.message, line)
             return ANYTHING
