@@ -15,7 +15,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 from django.utils.module_loading import import_string
 
-from . import words
+from . import webhooks, words
 from .conf import setting
 from .pipeline import message as messages
 
@@ -24,6 +24,7 @@ POLICY: Final = "bulk_email_optout"
 PARTS: Final = ("subject.txt", "from_name.txt", "body.txt", "head.html", "body.html")
 SMTP: Final = "smtp.EmailBackend"
 MAIL_CHANNEL_SETTINGS: Final = ("ACE_CHANNEL_DEFAULT_EMAIL", "ACE_CHANNEL_TRANSACTIONAL_EMAIL")
+PROVIDERS: Final = "anymail.backends."
 DATABASE_SCHEDULER: Final = "django_celery_beat.schedulers"
 EDITED_TEMPLATES: Final = "email_automation.templating.backend.EditedTemplates"
 FILE_TEMPLATES: Final = ".DjangoTemplates"
@@ -244,4 +245,31 @@ def check_site(app_configs: Any, databases: Sequence[str] | None = None, **kwarg
             hint="Add the site in the admin, or set SITE_ID to the id of one that exists.",
             id="email_automation.W007",
         )
+    ]
+
+
+@register()
+def check_webhooks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A provider that sends our mail can tell us what became of it."""
+    if not settings.EMAIL_BACKEND.startswith(PROVIDERS):
+        return []
+    secrets = webhooks.secrets()
+    if not secrets:
+        return [
+            Warning(
+                "ANYMAIL has no WEBHOOK_SECRET, so nothing that the provider reports is taken in: a bounced address "
+                "goes on being mailed.",
+                hint="Set ANYMAIL_WEBHOOK_SECRET to two random texts with a colon between them, and give the provider "
+                "https://<secret>@<domain>/email/webhooks/<provider>/tracking/.",
+                id="email_automation.W009",
+            )
+        ]
+    return [
+        Warning(
+            "ANYMAIL's WEBHOOK_SECRET has no colon, so no provider can send it: it is a user name and a password.",
+            hint="Write it as <random text>:<random text>.",
+            id="email_automation.W010",
+        )
+        for secret in secrets
+        if ":" not in secret
     ]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anymail.signals import AnymailTrackingEvent, EventType
 from django.conf import settings as django_settings
 from django.contrib.sites.models import Site
 from django.core.management import call_command
 from django.utils import timezone
 
-from email_automation import consent, words
+from email_automation import consent, webhooks, words
 from email_automation.models import EmailLog, EmailPreference, MessageRun, SuppressedAddress
 from email_automation.pipeline import dispatch, message, sweep
 from email_automation.pipeline.outcome import Tally
@@ -144,6 +145,15 @@ def test_the_command_ends_with_0_after_a_refused_address(server: Server, learner
     out = StringIO()
     call_command("send_recurring_nudge", "example.com", "--date", str(DAY), stdout=out)
     assert "audience=2 sent=1 skipped=0 failed=1 retry=0" in out.getvalue()
+
+
+def test_a_provider_that_is_reached_by_smtp_reports_by_the_message_id(server: Server, learners: Any) -> None:
+    learners(1)
+    run()
+    message_id = server.received[0].message["Message-ID"]
+    event = AnymailTrackingEvent(event_type=EventType.DELIVERED, timestamp=timezone.now(), message_id=message_id)
+    webhooks.take(sender=None, event=event, esp_name="SendGrid")
+    assert EmailLog.objects.get().status == words.DELIVERED
 
 
 @pytest.mark.parametrize("text", ["554 5.7.1 spam", "552 5.3.4 too large"])
