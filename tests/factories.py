@@ -1,4 +1,4 @@
-"""Factories of everything on the ground floor, for all tests."""
+"""Factories of everything on the ground floor, and of goals, for all tests."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.sites.models import Site
 from factory.django import DjangoModelFactory
 
+from course_goals.models import CourseGoal
 from courses.models import (
     Certificate,
     Completion,
@@ -245,6 +246,18 @@ class CourseFlagFactory(DjangoModelFactory):
     flag = factory.SubFactory(FlagFactory)
     course = factory.SubFactory(CourseFactory)
     on = True
+
+
+class CourseGoalFactory(DjangoModelFactory):
+    """A goal of three days a week with reminders."""
+
+    class Meta:
+        model = CourseGoal
+
+    user = factory.SubFactory(UserFactory)
+    course = factory.SubFactory(CourseFactory)
+    days_per_week = 3
+    subscribed_to_reminders = True
 
 
 class SelfPacedConfigurationFactory(DjangoModelFactory):

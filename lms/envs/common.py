@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "courses",
     "email_automation",
     "schedules",
+    "course_goals",
 ]
 
 MIDDLEWARE = [
