@@ -73,13 +73,12 @@ class ContentItem(ObservedModel):
 
     def inserted(self) -> None:
         """Tell of an item that is published at once."""
-        if self.is_published and self.published_at is not None:
+        if self.is_published:
             self._tell()
 
     def changed(self, before: dict[str, Any], changed: frozenset[str]) -> None:
         """Tell of an item that is published for the first time."""
-        is_published = before["is_published"] != ("is_published" in changed)
-        if is_published and before["published_at"] is None and "published_at" in changed:
+        if "is_published" in changed and not before["is_published"] and before["published_at"] is None:
             self._tell()
 
     def _tell(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core import serializers
 from django.db import connection, models, transaction
-from django.db.models import F, Value
+from django.db.models import F
 from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
 
@@ -195,6 +195,14 @@ def test_does_not_come_with_other_facts_of_a_successful_payment() -> None:
     assert calls == []
 
 
+def test_does_not_come_with_the_time_of_a_payment_without_success() -> None:
+    payment = PaymentFactory()
+    with heard(signals.payments_completed) as calls:
+        payment.paid_at = NOON
+        payment.save()
+    assert calls == []
+
+
 def test_understands_a_success_that_the_database_computes() -> None:
     payment = PaymentFactory()
     payment.is_successful = ~F("is_successful")
@@ -232,6 +240,14 @@ def test_does_not_come_with_content_that_is_withdrawn_and_published_again() -> N
     assert calls == []
 
 
+def test_does_not_come_with_another_time_of_publication() -> None:
+    item = ContentItemFactory()
+    with heard(signals.content_published) as calls:
+        item.published_at = NOON
+        item.save()
+    assert calls == []
+
+
 def test_does_not_come_again_after_a_copy_that_was_read_before_the_publication() -> None:
     item = ContentItemFactory(is_published=False)
     stale = ContentItem.objects.get()
@@ -257,14 +273,25 @@ def test_does_not_come_with_content_that_has_a_time_and_is_not_published(partly:
     assert calls == []
 
 
-def test_comes_with_the_next_save_of_content_that_the_database_published() -> None:
+def test_understands_a_publication_that_the_database_computes() -> None:
     item = ContentItemFactory(is_published=False)
-    item.is_published = Value(True)
+    item.is_published = ~F("is_published")
     with heard(signals.content_published) as calls:
         item.save()
-        assert calls == []
         item.save()
-    assert len(calls) == 1
+    assert [call["items"] for call in calls] == [[item]]
+    assert ContentItem.objects.get().published_at is not None
+
+
+def test_does_not_come_with_an_edit_of_content_that_was_published_past_the_models() -> None:
+    course = CourseFactory()
+    ContentItem.objects.bulk_create([ContentItem(course=course, kind="video", title="old")])
+    item = ContentItem.objects.get()
+    with heard(signals.content_published) as calls:
+        item.title = "edited"
+        item.save()
+    assert calls == []
+    assert item.published_at is not None
 
 
 def test_survives_a_receiver_that_fails(caplog: pytest.LogCaptureFixture) -> None:
