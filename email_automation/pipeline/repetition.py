@@ -115,7 +115,7 @@ def send_again(row: EmailLog, value: UUID) -> EmailLog:
     if claimed is None:
         faster = newest(row)
         raise Hindered(Hindrance.DECLINED) if faster.pk == last.pk else Repeated(faster)
-    wake.after_commit(lambda: deliver([claimed.pk]))
+    wake.after_commit(lambda: deliver([claimed.pk], held={claimed.claim_token}))
     return EmailLog.objects.defer("content").get(pk=claimed.pk)
 
 
@@ -145,6 +145,8 @@ def _claim(message: type[MessageType], row: EmailLog, value: UUID) -> EmailLog |
             record=None,
             priority=row.priority,
             expires_at=timezone.now() + PATIENCE,
+            # So that no sweep sends it while somebody waits for the answer.
+            hold=True,
         )
         if claimed and row.target_id is None and (entry := _call_of(row)) is not None:
             outbox.copy_for(claimed[0], entry)
