@@ -92,7 +92,7 @@ class EmailTemplate(models.Model):
         """Store the row. A stock row that says something else than what is stored is an ordinary one from now on."""
         if update_fields is not None:
             update_fields = set(update_fields)
-        if self.is_stock and self.pk is not None and not self._state.adding and self._says_something_new(update_fields):
+        if self.is_stock and self.pk is not None and self._says_something_new(update_fields):
             self.is_stock = False
             if update_fields is not None:
                 update_fields |= {"is_stock"}

@@ -84,7 +84,7 @@ class Writer:
             if self.meaning(name) is not BOUND:
                 raise Unwritable(f"{expression.token}: the filter's argument {name} is a constant")
         if isinstance(meaning, Constant):
-            return Constant(expression.resolve(Context({first: meaning.value})))
+            return Constant(expression.resolve(Context({first: meaning.value}), ignore_failures=True))
         if isinstance(meaning, Snippet) and (rest or expression.filters):
             raise Unwritable(f"{expression.token}: {first} is a sentence")
         return meaning
