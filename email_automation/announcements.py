@@ -20,6 +20,7 @@ from courses.models import ContentItem, Course
 from .conf import setting
 from .events import owner_sites
 from .models import EmailQueue
+from .packing import storable
 from .pipeline import message as messages
 from .pipeline import outbox
 from .pipeline.outbox import Fact
@@ -56,7 +57,12 @@ def announce(items: Collection[ContentItem]) -> None:
 
 
 def announce_now(course: Course, text: str = "") -> None:
-    """Tell a course's learners at once: what `text` says, else what waits in the window, else that there is news."""
+    """Tell a course's learners at once: what `text` says, else what waits in the window, else that there is news.
+
+    Raises ValueError for a text that cannot be stored.
+    """
+    if not storable(text):
+        raise ValueError("content_description: holds a NUL or half a character; allowed is text that can be stored.")
     if not text and (waiting := _open(course.pk)) is not None and outbox.hastened(waiting):
         return
     context = {DESCRIPTION: text} if text else {}

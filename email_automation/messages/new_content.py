@@ -32,7 +32,8 @@ def _news(run: Run) -> Q:
     """Return the rule that a course has something new: announced by this run, or published silently on its day."""
     announced = EmailQueue.objects.filter(email_type=NAME, target_id=OuterRef("course_id"), recipient=None)
     if run.triggered:
-        return Q(Exists(announced.filter(scheduled_at=run.now)))
+        # Another site's course may have been announced, or hastened, at the very same instant.
+        return Q(Exists(announced.filter(scheduled_at=run.now, site_id=run.site_id)))
     published = ContentItem.objects.filter(course_id=OuterRef("course_id"), is_published=True)
     return Q(Exists(published.filter(on_run_day(run, "published_at")))) & ~Q(
         Exists(announced.filter(on_run_day(run, "created_at")))
