@@ -4,12 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from threading import Barrier
+from threading import Barrier, Event
+from time import sleep
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 
 from courses import services, signals
 from courses.bulk import insert_if_absent, retry_on_deadlock
@@ -17,6 +18,7 @@ from courses.models import Completion, Course, Enrollment, LearnerProfile, UserA
 from courses.services import ActivityFact, CompletionFact, EnrollmentFact
 from tests.courses.helpers import heard
 from tests.factories import (
+    CompletionFactory,
     ContentItemFactory,
     CourseFactory,
     MeetingFactory,
@@ -156,6 +158,29 @@ def test_agree_on_the_first_completion() -> None:
 
     at_once(write)
     assert list(Completion.objects.values_list("completed_at", flat=True)) == [NOON] * len(users)
+
+
+def test_decide_on_what_is_stored_by_then_and_not_on_what_was() -> None:
+    stored = CompletionFactory(completed_at=NOON)
+    started = Event()
+
+    def write() -> str:
+        try:
+            started.set()
+            completed_at = NOON - timedelta(hours=1)
+            return services.record_completion(stored.user, stored.item, completed_at=completed_at)[1]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            services.record_completion(stored.user, stored.item, completed_at=NOON - timedelta(hours=2))
+            other = pool.submit(write)
+            started.wait(timeout=20)
+            # Time for the other writer to come as far as our lock.
+            sleep(0.5)
+        assert other.result(timeout=20) == "unchanged"
+    assert Completion.objects.get().completed_at == NOON - timedelta(hours=2)
 
 
 def test_agree_on_the_largest_total_of_a_day() -> None:

@@ -168,10 +168,13 @@ def test_reports_a_bad_row_and_loads_the_others(write: Any, kind: str, row: Any,
 
 
 def test_leaves_a_payment_of_somebody_else_alone(write: Any) -> None:
-    payment = PaymentFactory(txn_ref="t2")
-    assert "rejected=1" in run(write(EVERYTHING))[0]
-    payment.refresh_from_db()
-    assert payment.currency == "usd"
+    payment = PaymentFactory(txn_ref="t2", amount=5, currency="eur")
+    other = PaymentFactory(txn_ref="t1")
+    assert "rejected=2" in run(write(EVERYTHING))[0]
+    assert set(Payment.objects.values_list("user", "is_successful")) == {
+        (payment.user_id, False),
+        (other.user_id, False),
+    }
 
 
 class Host(Source):
