@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import F, Max, Min, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -72,7 +72,13 @@ class DayFilter(admin.SimpleListFilter):
         if day is None:
             return queryset if self.value() is None else queryset.none()
         first = datetime.combine(day, time(), tzinfo=UTC)
-        return queryset.filter(created_at__gte=first, created_at__lt=first + timedelta(days=1))
+        of_day = Q(created_at__gte=first, created_at__lt=first + timedelta(days=1))
+        # Without its ends a database may go from the newest row down to an old day one by one; the addition keeps it
+        # from looking for the ends in the same way.
+        ends = EmailLog.objects.filter(of_day).aggregate(low=Min(F("pk") + 0), high=Max(F("pk") + 0))
+        if ends["low"] is None:
+            return queryset.none()
+        return queryset.filter(of_day, pk__gte=ends["low"], pk__lte=ends["high"])
 
 
 def as_day(text: str) -> date | None:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [planning] [delivery]`: run the measurements that are named, or all."""
+"""`python -m tests.bench [planning] [delivery] [admin]`: run the measurements that are named, or all."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def main(wanted: set[str]) -> None:
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        from . import delivery, planning
+        from . import admin, delivery, planning
 
-        measurements = {"planning": planning.measure, "delivery": delivery.measure}
+        measurements = {"planning": planning.measure, "delivery": delivery.measure, "admin": admin.measure}
         unknown = wanted - set(measurements)
         if unknown:
             sys.exit(f"no such measurement: {', '.join(sorted(unknown))}; allowed: {', '.join(measurements)}")
