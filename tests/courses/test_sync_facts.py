@@ -48,7 +48,14 @@ EVERYTHING: dict[str, list[dict[str, Any]]] = {
         {"meeting": "other", "username": "bob", "joined_at": "2026-03-02T12:00:00Z"},
     ],
     "content_items": [
-        {"key": "v", "course": KEY, "type": "video", "title": "V", "published_at": "2026-03-02T12:00:00Z"},
+        {
+            "key": "v",
+            "course": KEY,
+            "type": "video",
+            "title": "V",
+            "is_published": True,
+            "published_at": "2026-03-02T12:00:00Z",
+        },
         {"key": "q", "course": KEY, "type": "quiz", "title": "Q", "is_published": False},
     ],
     "completions": [{"item": "v", "username": "ada", "completed_at": "2026-03-02T12:00:00Z"}],
@@ -106,7 +113,7 @@ def test_repairs_what_differs(write: Any) -> None:
     Payment.objects.filter(txn_ref="t1").update(method="wrong", is_successful=False)
     Meeting.objects.filter(key="room").update(course=None)
     Participant.objects.filter(meeting__key="room").update(left_at=None)
-    ContentItem.objects.filter(key="v").update(title="wrong", is_published=True, published_at=None)
+    ContentItem.objects.filter(key="v").update(title="wrong", is_published=False, published_at=None)
     Completion.objects.update(completed_at=datetime(2027, 1, 1, tzinfo=UTC))
     UserActivity.objects.update(seconds=0)
     with (
