@@ -11,11 +11,7 @@ from courses.models import ContentItem, Course, Enrollment, Meeting, Payment
 from .language import long_date
 from .links import SiteLinks
 from .models import WeeklyProgressReport
-
-
-class Open(dict[str, Any]):
-    """The example of a dict whose keys nobody knows before: templates may ask it for any."""
-
+from .templating.lookup import Open
 
 #: What a mail can be about; None in a template where it does not apply.
 ABOUT: Final = ("course", "enrollment", "payment")

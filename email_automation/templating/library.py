@@ -38,7 +38,7 @@ for name in FILTERS:
 
 
 @register.tag("for")
-def for_(parser: Any, token: base.Token) -> base.Node:
+def for_(parser: Any, token: base.Token) -> Any:
     """Repeat for each element of a list."""
     node: Any = defaulttags.do_for(parser, token)
     node.sequence = Sequence(node.sequence)

@@ -10,10 +10,13 @@ from typing import Any, Final
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
-from ..values import Open
 from .errors import TemplateError
 
 PLAIN: Final = (str, int, float, Decimal, date, time, dict, list, tuple)
+
+
+class Open(dict[str, Any]):
+    """The example of a dict whose keys nobody knows before: templates may ask it for any."""
 
 
 class Missing(TemplateError):

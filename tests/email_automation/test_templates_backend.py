@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from email_automation.pipeline.message import MessageType
 from email_automation.templating import frame
 from email_automation.templating.backend import EditedTemplates
 from email_automation.templating.checking import problems
+from tests.mail.stock import ROOT
 
 EDITED, FILES = django_settings.TEMPLATES
 
@@ -89,3 +92,12 @@ def test_a_message_without_files_cannot_be_edited_either() -> None:
 
     Bare.__module__ = "schedules.messages.bare"
     assert not frame.takes_content(Bare)
+
+
+def test_it_can_be_made_while_models_are_still_being_imported() -> None:
+    program = (
+        "import sys, email_automation.templating.backend as made\n"
+        "made.EditedTemplates({'NAME': 'edited', 'DIRS': [], 'APP_DIRS': False, 'OPTIONS': {}})\n"
+        "assert not [name for name in sys.modules if name.startswith(('email_automation.models', 'courses.models'))]"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
