@@ -42,9 +42,15 @@ def choices() -> list[Choice]:
 
 
 def days_range() -> tuple[int, int]:
-    """Return the fewest and the most days a week that can be chosen; 0, to clear the goal, is always allowed."""
+    """Return the fewest and the most days a week that can be chosen."""
     fewest, most = setting("COURSE_GOALS_DAYS_RANGE")
     return fewest, most
+
+
+def can_be_chosen(days: int | None) -> bool:
+    """Return whether a learner may choose so many days; 0 clears the goal, None leaves it as it is."""
+    fewest, most = days_range()
+    return not days or fewest <= days <= most
 
 
 def access_limits() -> AccessLimits:
