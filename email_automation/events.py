@@ -15,7 +15,7 @@ from django.contrib.sites.models import Site
 from django.db.models import Q, QuerySet
 
 from courses import sites
-from courses.models import Course
+from courses.models import Course, SiteOrg
 from courses.switches import switch_is_active
 
 from . import words
@@ -64,13 +64,21 @@ def happened_on_run_day(field: str, sentence: str) -> Condition:
 
 
 def mailed_by_site(field: str) -> Condition:
-    """Return the condition that the run's site mails about the course; `field` leads to it, '' where it may be none."""
+    """Return the condition that the run's site mails about the course that `field` leads to.
+
+    It is the one that `owner_sites` names, so that a mail comes from the same site whoever starts it.
+    """
 
     def q(run: Run) -> Q:
         if run.triggered:
             return Q()
-        owned = sites.org_q(run.site_id, f"{field}__org")
-        return owned | Q(**{field: None}) if run.site_id == settings.SITE_ID else owned
+        listed = SiteOrg.objects.order_by()
+        own = listed.filter(configuration__site_id=run.site_id).values("org")
+        earlier = listed.filter(configuration__site_id__lt=run.site_id).values("org")
+        owned = Q(**{f"{field}__org__in": own}) & ~Q(**{f"{field}__org__in": earlier})
+        if run.site_id != settings.SITE_ID:
+            return owned
+        return owned | ~Q(**{f"{field}__org__in": listed.values("org")}) | Q(**{field: None})
 
     return Condition("org_of_site", q, "The course belongs to the run's site")
 
