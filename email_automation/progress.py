@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db.models import Count, Q, Sum
 
-from courses.bulk import any_of, insert_if_absent
+from courses.bulk import any_of, insert_if_absent, slices
 from courses.models import Completion, ContentItem, Enrollment, SiteConfiguration, UserActivity
 
 from . import words
@@ -20,6 +20,8 @@ from .pipeline.run import Run
 from .weeks import Week
 
 NAME = "weekly_progress"
+#: As many pairs of learner and course as one statement of SQLite takes, each in a term of its own.
+BATCH = 500
 KINDS = {"video": "videos", "quiz": "quizzes", "assignment": "assignments"}
 
 Pair = tuple[int, int]
@@ -114,15 +116,15 @@ def keep_reports(resolver: Resolver, run: Run) -> int:
     """Store the figures of everybody a run is about, and return how many were new; what is stored stays."""
     week, zone = Week.before(run.day), zone_of(run.site_id)
     stored = 0
-    for page in resolver.audience(run):
-        enrollments = Enrollment.objects.filter(pk__in=[row.target_id for row in page])
+    for rows in slices((row for page in resolver.audience(run) for row in page), BATCH):
+        enrollments = Enrollment.objects.filter(pk__in=[row.target_id for row in rows])
         pairs = list(enrollments.values_list("user_id", "course_id"))
         known = WeeklyProgressReport.objects.filter(
             any_of(pairs, attnames=["user_id", "course_id"]), week_start=week.start
         )
         absent = set(pairs) - set(known.values_list("user_id", "course_id"))
-        rows = counted(sorted(absent), week, zone).values()
-        stored += len(insert_if_absent(WeeklyProgressReport, rows, unique_field=("user", "course", "week_start")))
+        new = counted(sorted(absent), week, zone).values()
+        stored += len(insert_if_absent(WeeklyProgressReport, new, unique_field=("user", "course", "week_start")))
     return stored
 
 
