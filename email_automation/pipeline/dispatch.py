@@ -67,7 +67,7 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
     record: MessageRun | None = None
     claimed: list[int] = []
     try:
-        if run.leaves_record:
+        if run.leaves_record and message.slot(run):
             record = runs.open_run(message, run)
             message.prepare(run)
         for log_ids in planned(message, run, summary, record):

@@ -17,6 +17,8 @@ from .. import words
 from .run import Run
 
 if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
     from ..links import SiteLinks
     from ..models import EmailLog
     from .resolver import Draft, Resolver
@@ -90,7 +92,7 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
 
     @classmethod
     def slot(cls, run: Run) -> str:
-        """Return the name under which a run is remembered; by default its day."""
+        """Return the name under which a run is remembered, by default its day; '' for one that is not."""
         return run.day.isoformat()
 
     @classmethod
@@ -102,6 +104,11 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     def gate(cls, run: Run, stage: Stage) -> bool:
         """Return whether the message may be planned (`enqueue`) or handed off (`deliver`) at all."""
         return True
+
+    @classmethod
+    def disabled(cls, account: AbstractBaseUser) -> bool:
+        """Return whether an account counts as switched off for this message."""
+        return not account.is_active
 
     @classmethod
     def stopped(cls, run: Run, drafts: Sequence[Draft]) -> set[int]:

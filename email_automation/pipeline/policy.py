@@ -48,15 +48,17 @@ def verdicts(message: type[MessageType], user_ids: Collection[int]) -> dict[int,
             "username": user.get_username(),
             "full_name": user.get_full_name(),
         }
-        refusal = _refusal(message, user.is_active, address, preference, suppressed=address in suppressed)
+        refusal = _refusal(
+            message, address, preference, disabled=message.disabled(user), suppressed=address in suppressed
+        )
         found[user_id] = Verdict(user_id, address, refusal, names, preference.token_epochs)
     return found
 
 
 def _refusal(
-    message: type[MessageType], is_active: bool, address: str, preference: EmailPreference, *, suppressed: bool
+    message: type[MessageType], address: str, preference: EmailPreference, *, disabled: bool, suppressed: bool
 ) -> str:
-    if not is_active:
+    if disabled:
         return words.INACTIVE_USER
     if not _is_address(address):
         return words.NO_EMAIL_ADDRESS
