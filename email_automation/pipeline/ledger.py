@@ -69,20 +69,23 @@ def claim(
     due: Mapping[str, datetime] | None = None,
     priority: int | None = None,
     expires_at: datetime | None = None,
+    expiring: Mapping[str, datetime] | None = None,
     hold: bool = False,
 ) -> list[EmailLog]:
     """Insert a pending row for each occasion that has none yet, and return those that are ours.
 
     `addresses` maps user ids to where the mail goes; with a `gap` the mails become due so far apart, behind all that
     wait already. `due` says by occasion since when a mail waits, which is the order of sending. `priority` and
-    `expires_at` are the message's own unless given. With `hold` the rows are leased to whoever claims them, see
-    `lease`. Whoever lost the race for a key, in this process or another, finds its row missing from the answer.
+    `expires_at` are the message's own unless given; `expiring` says by occasion, on the run's clock, which mails have
+    an expiry of their own. With `hold` the rows are leased to whoever claims them, see `lease`. Whoever lost the race
+    for a key, in this process or another, finds its row missing from the answer.
     """
     token = uuid4()
     with transaction.atomic():
         first = _next_paced_start(gap) if gap else None
         now = timezone.now()
         expires_at = expires_at or now + (message.expiry(run) - run.now)
+        own_expiry = {occasion: now + (moment - run.now) for occasion, moment in (expiring or {}).items()}
         entries = [
             EmailLog(
                 recipient_id=row.user_id,
@@ -101,7 +104,7 @@ def claim(
                 instant=run.now,
                 is_test=run.is_test,
                 next_attempt_at=(due or {}).get(row.occasion, (first or now) + gap * index),
-                expires_at=expires_at,
+                expires_at=own_expiry.get(row.occasion, expires_at),
                 created_at=now,
             )
             for index, row in enumerate(rows)

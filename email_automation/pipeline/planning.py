@@ -28,7 +28,7 @@ class Summary:
 
     `left_out` counts the people who were skipped while planning, `tally` what became of the mails this process
     handed off, `retry` the claimed mails that have not ended. Everybody else of the audience was somebody else's, or
-    an earlier run's: `already_sent`.
+    an earlier run's: `already_sent`. A dry run names in `targets` what it would claim mails about.
     """
 
     days: list[date] = field(default_factory=list)
@@ -38,6 +38,7 @@ class Summary:
     retry: int = 0
     already_sent: int = 0
     errors: list[str] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
 
     @property
     def sent(self) -> int:
@@ -72,6 +73,7 @@ class Summary:
         self.retry += other.retry
         self.already_sent += other.already_sent
         self.errors += other.errors
+        self.targets += other.targets
 
 
 def planned(message: type[MessageType], run: Run, summary: Summary, record: MessageRun | None) -> Iterator[list[int]]:
@@ -81,12 +83,20 @@ def planned(message: type[MessageType], run: Run, summary: Summary, record: Mess
         return
     rate = None if message.transactional or run.is_test else setting("EMAIL_RATE_PER_SECOND")
     gap = timedelta(seconds=1 / rate) if rate else timedelta(0)
-    for page in message.resolver().audience(run):
+    resolver = message.resolver()
+    for reason, number in resolver.left_out(run).items():
+        summary.audience += number
+        summary.left_out.note(Outcome.skipped(reason), number)
+    for page in resolver.audience(run):
         summary.audience += len(page)
         people = policy.verdicts(message, {row.user_id for row in page})
+        opted_out = _course_opt_outs(message, page)
         willing = []
         for row in page:
-            if refusal := people[row.user_id].refusal:
+            refusal = people[row.user_id].refusal
+            if not refusal and (row.user_id, row.course_id) in opted_out:
+                refusal = words.OPTED_OUT_COURSE
+            if refusal:
                 summary.left_out.note(Outcome.skipped(refusal))
             else:
                 willing.append(row)
@@ -94,13 +104,23 @@ def planned(message: type[MessageType], run: Run, summary: Summary, record: Mess
             _rehearse(message, run, willing, summary)
         elif willing:
             addresses = {row.user_id: people[row.user_id].address for row in willing}
-            rows = ledger.claim(message, run, willing, addresses=addresses, record=record, gap=gap)
+            expiring = {row.occasion: row.expires_at for row in willing if row.expires_at is not None}
+            rows = ledger.claim(message, run, willing, addresses=addresses, record=record, gap=gap, expiring=expiring)
             yield [row.pk for row in rows]
+
+
+def _course_opt_outs(message: type[MessageType], page: Sequence[AudienceRow]) -> set[tuple[int, int | None]]:
+    """Return who of a page wants no mail about the course theirs is about, as (user id, course id)."""
+    course_ids = {row.course_id for row in page if row.course_id is not None}
+    if message.transactional or not course_ids:
+        return set()
+    return {*policy.course_opt_outs([row.user_id for row in page], course_ids)}
 
 
 def _rehearse(message: type[MessageType], run: Run, page: Sequence[AudienceRow], summary: Summary) -> None:
     taken = ledger.claimed_already(run, [row.occasion for row in page])
     free = [row.target_id for row in page if row.occasion not in taken]
+    summary.targets += free
     for target_ids in slices(free, SLICE):
         checked = check(message, run, target_ids)
         summary.tally[words.SENT] += len(checked.drafts)

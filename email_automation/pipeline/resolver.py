@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
@@ -20,11 +21,18 @@ AUDIENCE_PAGE = 1000
 
 
 class AudienceRow(NamedTuple):
-    """One mail that could go out: what it is about, to whom, and the text of its dedupe key."""
+    """One mail that could go out: what it is about, to whom, and the text of its dedupe key.
+
+    `course_id` is the one course it is about, where that is known before it is drafted: then who opted out of the
+    course is left out while planning. `expires_at` is when, on the run's own clock, this mail must not go out any more,
+    where that is not the message's own expiry.
+    """
 
     target_id: int
     user_id: int
     occasion: str
+    course_id: int | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(kw_only=True)
@@ -74,6 +82,10 @@ class Resolver:
     """
 
     conditions: ClassVar[Sequence[Condition]] = ()
+    #: Names of the conditions about the moment of planning, which a mail that waits need not fulfil any more.
+    planning_only: ClassVar[frozenset[str]] = frozenset()
+    #: How many of the audience are planned at once, where it is not AUDIENCE_PAGE.
+    page: ClassVar[int | None] = None
     target_path: ClassVar[str] = "pk"
     user_path: ClassVar[str] = "user_id"
     #: Further fields of a row that `occasion` needs.
@@ -86,6 +98,14 @@ class Resolver:
     def candidates(self, run: Run) -> QuerySet[Any]:
         """Return the rows that could matter on this run, found by an indexed column."""
         return self.rows()
+
+    def among(self, run: Run, **only: Any) -> QuerySet[Any]:
+        """Return the rows that these lookups name, with whatever the conditions compare on this run."""
+        return self.rows().filter(**only)
+
+    def left_out(self, run: Run) -> Mapping[str, int]:
+        """Return how many belong to the audience as it is counted and are not in it, by the reason; asked before it."""
+        return {}
 
     def occasion(self, run: Run, target_id: int, *values: Any) -> str:
         """Return the text of the dedupe key: what this mail is once-only about."""
@@ -104,9 +124,14 @@ class Resolver:
         found = self.candidates(run).filter(rules.every(self.conditions, run))
         return found if target_ids is None else found.filter(**{f"{self.target_path}__in": target_ids})
 
+    def lasting(self) -> list[Condition]:
+        """Return the conditions that are asked again right before hand-off."""
+        return [condition for condition in self.conditions if condition.name not in self.planning_only]
+
     def audience(self, run: Run) -> Iterator[list[AudienceRow]]:
         """Yield everyone who is due, in pages ordered by target, from one statement."""
-        for page in slices(_streamed(self._keys(self.eligible(run)).order_by(self.target_path)), AUDIENCE_PAGE):
+        found = _streamed(self._keys(self.eligible(run)).order_by(self.target_path))
+        for page in slices(found, self.page or AUDIENCE_PAGE):
             yield [self._audience_row(run, row) for row in page]
 
     def failing(self, run: Run, target_ids: Sequence[int]) -> dict[int, str]:
@@ -114,22 +139,23 @@ class Resolver:
 
         A target without any row left (deleted meanwhile) is not in the answer.
         """
-        rows = rules.annotated(
-            self.rows().filter(**{f"{self.target_path}__in": target_ids}), self.conditions, run
-        ).values(self.target_path, *(f"holds_{condition.name}" for condition in self.conditions))
+        asked = self.lasting()
+        rows = rules.annotated(self.among(run, **{f"{self.target_path}__in": target_ids}), asked, run).values(
+            self.target_path, *(f"holds_{condition.name}" for condition in asked)
+        )
         closest: dict[int, tuple[int, str]] = {}
         for row in rows:
-            held = [bool(row[f"holds_{condition.name}"]) for condition in self.conditions]
+            held = [bool(row[f"holds_{condition.name}"]) for condition in asked]
             if all(held):
                 continue
-            target, reason = row[self.target_path], self.conditions[held.index(False)].name
+            target, reason = row[self.target_path], asked[held.index(False)].name
             if target not in closest or sum(held) > closest[target][0]:
                 closest[target] = (sum(held), reason)
         return {target: reason for target, (_, reason) in closest.items()}
 
     def explain(self, run: Run, user_id: int) -> list[Finding]:
         """Return each of a person's rows with the answer of every condition."""
-        rows = rules.annotated(self.rows().filter(**{self.user_path: user_id}), self.conditions, run)
+        rows = rules.annotated(self.among(run, **{self.user_path: user_id}), self.conditions, run)
         return [
             Finding(
                 self.subject_of(row),
@@ -140,7 +166,7 @@ class Resolver:
 
     def occasions(self, run: Run, user_id: int) -> list[AudienceRow]:
         """Return what this run could be about for one person, due or not."""
-        found = self._keys(self.rows().filter(**{self.user_path: user_id}))
+        found = self._keys(self.among(run, **{self.user_path: user_id}))
         return [self._audience_row(run, row) for row in found]
 
     def _keys(self, rows: QuerySet[Any]) -> QuerySet[Any]:
