@@ -67,7 +67,7 @@ class ContentItem(ObservedModel):
         if after.get("published_at") is not None:
             return {}
         first = before.get("published_at")
-        if first is None and after.get("is_published"):
+        if first is None and (after.get("is_published") or before.get("is_published")):
             first = self.published_at or timezone.now()
         return {} if first is None else {"published_at": first}
 

@@ -283,13 +283,16 @@ def test_understands_a_publication_that_the_database_computes() -> None:
     assert ContentItem.objects.get().published_at is not None
 
 
-def test_does_not_come_with_an_edit_of_content_that_was_published_past_the_models() -> None:
+@pytest.mark.parametrize("edit", [{"title": "edited"}, {"is_published": False}])
+def test_does_not_come_with_an_edit_of_content_that_was_published_past_the_models(edit: dict[str, Any]) -> None:
     course = CourseFactory()
     ContentItem.objects.bulk_create([ContentItem(course=course, kind="video", title="old")])
     item = ContentItem.objects.get()
     with heard(signals.content_published) as calls:
-        item.title = "edited"
-        item.save()
+        for changed in (edit, {"is_published": True}):
+            for name, value in changed.items():
+                setattr(item, name, value)
+            item.save()
     assert calls == []
     assert item.published_at is not None
 
