@@ -208,4 +208,5 @@ def _style() -> str:
 
 def _made_for() -> tuple[Any, ...]:
     # A connection belongs to one process and to the settings it was opened with.
-    return (os.getpid(), settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_HOST_USER)
+    server = (settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_HOST_USER)
+    return (os.getpid(), settings.EMAIL_BACKEND, *server, dict(getattr(settings, "ANYMAIL", {})))
