@@ -22,7 +22,7 @@ CODE: Final = re.compile(r"(?:java|vb|live)script:|data:text/html", re.IGNORECAS
 REFUSED: Final = frozenset({"action", "formaction", "is", "ping", "srcdoc", "srcset", "http-equiv"})
 VALUE: Final = re.compile(rf"\b(?:{'|'.join(sorted(ADDRESSES))})\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))", re.I)
 STYLE: Final = re.compile(
-    r"expression\s*\(|javascript:|vbscript:|behaviou?r\s*:|-moz-binding|@import|position\s*:\s*(?:absolute|fixed|sticky)"
+    r"expression\s*\(|javascript:|vbscript:|behaviou?r\s*:|-moz-binding|@import|(?<![\w-])position\s*:"
 )
 
 

@@ -23,12 +23,14 @@ from .sandbox import Template
 BRANCHING: Final = frozenset({"if", "for", "with", "ifchanged", "spaceless"})
 DIVIDING: Final = frozenset({"elif", "else", "empty"})
 WRITING: Final = frozenset({"firstof", "widthratio", "templatetag"})
-END_TAG: Final = re.compile(r"</([A-Za-z][A-Za-z0-9]*)\s*>")
-NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?=[\s/>])")
-BLANK: Final = re.compile(r"[\s/]*")
-ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_:.-]*(?=[\s/>=])")
-EQUALS: Final = re.compile(r"\s*=\s*")
-UNQUOTED: Final = re.compile(r"[^\s\"'=<>`]+(?=[\s>])")
+#: What HTML takes for a blank; Python's \s takes more, and readers would not agree where a name ends.
+BLANKS: Final = r" \t\n\f\r"
+END_TAG: Final = re.compile(rf"</([A-Za-z][A-Za-z0-9]*)[{BLANKS}]*>")
+NAME: Final = re.compile(rf"[A-Za-z][A-Za-z0-9]*(?=[{BLANKS}/>])")
+BLANK: Final = re.compile(rf"[{BLANKS}/]*")
+ATTRIBUTE_NAME: Final = re.compile(rf"[A-Za-z][A-Za-z0-9_:.-]*(?=[{BLANKS}/>=])")
+EQUALS: Final = re.compile(rf"[{BLANKS}]*=[{BLANKS}]*")
+UNQUOTED: Final = re.compile(rf"[^\s\"'=<>`]+(?=[{BLANKS}>])")
 ODD_COMMENT: Final = re.compile(r">|->|\s*\[")
 COMMENT_END: Final = re.compile(r"--!?>")
 
@@ -108,7 +110,7 @@ class _Reader:
                 self.value.pieces.append(None)
             if skipping:
                 continue
-            if token.token_type is TokenType.VAR or (command in WRITING and " as " not in token.contents):
+            if token.token_type is TokenType.VAR or command in WRITING:
                 self.writes(token)
             elif command in BRANCHING:
                 floor = self.branches[-1].floor if self.place != "text" and self.branches else len(self.open)

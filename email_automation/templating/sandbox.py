@@ -83,14 +83,9 @@ class Template(base.Template):
 
 
 class Variable(base.Variable):
-    """A name with dots, looked up by keys and positions only; or a constant, which is never safe by itself."""
+    """A number, or a name with dots that is looked up by keys and positions only."""
 
     __slots__ = ()
-
-    def __init__(self, var: str) -> None:
-        super().__init__(var)
-        if isinstance(self.literal, str):
-            self.literal = plain(self.literal)
 
     def _resolve_lookup(self, context: Any) -> Any:
         first, *rest = bits = self.lookups or ()

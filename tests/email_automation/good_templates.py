@@ -77,6 +77,7 @@ GOOD = (
     Good('<img src="https://a.example/a.png" alt="A chart" width=100>', "A chart"),
     Good('<img src="data:image/png;base64,AAAA" alt="A dot">', "A dot"),
     Good('<p class="a" {% if course %}style="color:red"{% endif %}>a</p>', "a"),
+    Good('<p style="background-position:top">a</p>', "a"),
     Good('<p style="color:{% if course %}red{% else %}blue{% endif %}">a</p>', "a"),
     Good('<p class="a"{% if course %} id="b"{% endif %}>a</p>', "a"),
     Good("<table><tr><th>a<td>b<tr><th>c<td>d</table>", "a | b\nc | d"),
