@@ -9,3 +9,6 @@ class CourseGoalsConfig(AppConfig):
     name = "course_goals"
     verbose_name = "Weekly goals"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  (registers the system checks)

@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 from django.contrib.sites.models import Site
 from waffle.models import Switch
 
+from course_goals.access import FLAG
+from course_goals.week import days_left
+from email_automation import words
 from email_automation.events import HOLD, STOP
 from schedules import dates
 from schedules.models import Schedule, ScheduleConfig, ScheduleExperience, ScheduleRecompute
@@ -21,6 +24,17 @@ class MessageFactory(ABC):
     label: ClassVar[str]
     #: Whether it is due on one day only; a weekly mail is due on each day of its week.
     one_day: ClassVar[bool] = True
+    #: When on its day a run of now equals one of a given date (UTC), and whether both have the same instant.
+    hour: ClassVar[int] = 0
+    day_has_instant: ClassVar[bool] = True
+    #: Whether a run of a given day leaves a MessageRun.
+    day_is_remembered: ClassVar[bool] = True
+    #: The word under which a run counts who has the mail already.
+    already_sent: ClassVar[str] = words.ALREADY_SENT
+    #: Whether the course is known while planning, so that who opted out of it gets no row.
+    plans_by_course: ClassVar[bool] = False
+    #: The statements that find the audience.
+    audience_statements: ClassVar[int] = 1
 
     @abstractmethod
     def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
@@ -110,8 +124,8 @@ class CourseUpdate(_ScheduleMessage):
         return {"start_date": start, "upgrade_deadline": dates.day_start(day) + timedelta(days=21)}
 
 
-class _Event(MessageFactory):
-    """Facts of the day that were recorded without telling anybody."""
+class _Switched(MessageFactory):
+    """A message with two switches of waffle's, and one course."""
 
     def __init__(self) -> None:
         self._course: Any = None
@@ -120,6 +134,10 @@ class _Event(MessageFactory):
         name = self.label.partition(".")[2]
         for switch, stage_open in ((HOLD, enqueue), (STOP, deliver)):
             Switch.objects.update_or_create(name=switch.format(name), defaults={"active": not stage_open})
+
+
+class _Event(_Switched):
+    """Facts of the day that were recorded without telling anybody."""
 
     def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
         if self._course is None:
@@ -183,6 +201,32 @@ class WeeklyProgress(_Event):
         return person
 
 
+class GoalReminder(_Switched):
+    label = "course_goals.goal_reminder"
+    # Every learner's clock reads nine on a given day, wherever that is.
+    hour = 9
+    day_has_instant = False
+    day_is_remembered = False
+    already_sent = "not_reminded_this_week"
+    plans_by_course = True
+    # The zones of learners and of sites, the runs that count, and the goals.
+    audience_statements = 4
+
+    def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
+        if self._course is None:
+            factories.FlagFactory(name=FLAG, everyone=True)
+            self._course = factories.CourseFactory(start=dates.day_start(day - timedelta(days=60)), end=None)
+        people = []
+        for _ in range(number):
+            began = dates.day_start(day - timedelta(days=30))
+            person = factories.EnrollmentFactory(course=self._course, created_at=began).user
+            factories.CourseGoalFactory(user=person, course=self._course, days_per_week=days_left(day))
+            if language:
+                factories.LearnerProfileFactory(user=person, language=language)
+            people.append(person)
+        return people
+
+
 FACTORIES: dict[str, type[MessageFactory]] = {
     factory.label: factory
     for factory in (
@@ -195,5 +239,6 @@ FACTORIES: dict[str, type[MessageFactory]] = {
         LeftDemo,
         NewContent,
         WeeklyProgress,
+        GoalReminder,
     )
 }

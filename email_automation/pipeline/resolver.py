@@ -132,7 +132,7 @@ class Resolver:
         """Yield everyone who is due, in pages ordered by target, from one statement."""
         found = _streamed(self._keys(self.eligible(run)).order_by(self.target_path))
         for page in slices(found, self.page or AUDIENCE_PAGE):
-            yield [self._audience_row(run, row) for row in page]
+            yield [self.audience_row(run, row) for row in page]
 
     def failing(self, run: Run, target_ids: Sequence[int]) -> dict[int, str]:
         """Return for targets that no longer qualify the condition that fails, by the row that comes closest.
@@ -167,13 +167,14 @@ class Resolver:
     def occasions(self, run: Run, user_id: int) -> list[AudienceRow]:
         """Return what this run could be about for one person, due or not."""
         found = self._keys(self.among(run, **{self.user_path: user_id}))
-        return [self._audience_row(run, row) for row in found]
+        return [self.audience_row(run, row) for row in found]
 
     def _keys(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         paths = dict.fromkeys((self.target_path, self.user_path, *self.occasion_paths))
         return rows.values_list(*paths).distinct()
 
-    def _audience_row(self, run: Run, row: Sequence[Any]) -> AudienceRow:
+    def audience_row(self, run: Run, row: Sequence[Any]) -> AudienceRow:
+        """Return what a row of target, user and `occasion_paths` stands for."""
         # The user may be the target, and is then selected once.
         user_at = int(self.user_path != self.target_path)
         return AudienceRow(row[0], row[user_at], self.occasion(run, row[0], *row[1 + user_at :]))
