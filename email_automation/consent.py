@@ -230,6 +230,18 @@ def release(user_id: int, *, source: str, by: Any = None) -> None:
         SuppressedAddress.objects.filter(digest__in=address_digests(_address_of(user_id))).delete()
 
 
+def forget(user_id: int) -> dict[str, int]:
+    """Delete what a person chose, with its history, and return how many rows of what; the address gets no mail."""
+    if address := _address_of(user_id):
+        remember(address, reason=ERASED)
+    return {
+        "preferences": EmailPreference.objects.filter(user_id=user_id).delete()[0],
+        "opt_outs": CourseOptOut.objects.filter(user_id=user_id).delete()[0],
+        # After the row, whose end is written into it.
+        "history": EmailPreference.history.filter(user_id=user_id).delete()[0],
+    }
+
+
 def _digest(address: str, key: str | bytes) -> str:
     return salted_hmac("email_automation.address", _normal(address), secret=key, algorithm="sha256").hexdigest()
 

@@ -147,3 +147,8 @@ def _week_of(key: str) -> date | None:
         return date.fromisoformat(rest.rpartition(":")[2]) if name == NAME else None
     except ValueError:
         return None
+
+
+def forget(user_id: int) -> int:
+    """Delete every report of a person, and return how many there were."""
+    return WeeklyProgressReport.objects.filter(user_id=user_id).delete()[0]

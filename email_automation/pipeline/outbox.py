@@ -360,6 +360,11 @@ def _held(entries: QuerySet[EmailQueue]) -> QuerySet[EmailQueue]:
     return entries.order_by("priority", "scheduled_at", "id").select_for_update(skip_locked=skip)
 
 
+def forget(user_id: int) -> int:
+    """Delete every entry of a person, and return how many there were."""
+    return EmailQueue.objects.filter(recipient_id=user_id).delete()[0]
+
+
 def prune(before: datetime) -> int:
     """Delete entries that were processed before an instant, in small batches, and return how many."""
     old = EmailQueue.objects.filter(is_processed=True, processed_at__lt=before).order_by("processed_at")
