@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Case, Field, Q, Value, When
+from django.db.models import Case, Field, Q, QuerySet, Value, When
 
 from courses.models import LearnerProfile, SiteConfiguration
 
@@ -37,8 +37,8 @@ class Zones:
     others: ZoneInfo
 
     @classmethod
-    def stored(cls, user_ids: Collection[int] | None = None) -> Zones:
-        """Return the zones of some people, or of all, in two statements."""
+    def stored(cls, user_ids: QuerySet[Any, Any] | None = None) -> Zones:
+        """Return the zones of some people, named by a subquery, or of all, in two statements."""
         profiles = LearnerProfile.objects.all()
         if user_ids is not None:
             profiles = profiles.filter(user_id__in=user_ids)
