@@ -5,6 +5,7 @@ from django.urls import path
 from .api.goals import LastSeenTimeZone, Outline, SaveCourseGoal
 from .api.schema import Schema
 from .api.unsubscribe import UnsubscribeFromCourseGoal
+from .views.home import home
 from .views.unsubscribe import unsubscribe
 
 app_name = "course_goals"
@@ -18,5 +19,6 @@ urlpatterns = [
         name="unsubscribe",
     ),
     path("api/course_home/schema", Schema.as_view(), name="schema"),
+    path("courses/<path:course_key>/home/", home, name="home"),
     path("goal-unsubscribe/<str:token>", unsubscribe, name="unsubscribe-page"),
 ]
