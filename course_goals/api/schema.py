@@ -75,13 +75,13 @@ CODES: Final = (
 COURSE_KEY: Final = _in_path(
     "course_key", "A course key, for example `course-v1:Org+Course+Run`.", pattern="^[^/]+$", minLength=1
 )
-TOKEN: Final = _in_path("token", "The token of a goal, from its mail.", format="uuid")
+TOKEN: Final = _in_path("token", "The token of a goal, from its mail.", minLength=1, pattern="^[^/]+$")
 FIELD: Final = {"enum": ["course_id", "subscribed_to_reminders", "days_per_week", None]}
 
 
 def description() -> Object:
     """Return the description as the settings have it."""
-    _, most = days_range()
+    fewest, most = days_range()
     week = _object(
         start={"type": "string", "format": "date", "description": "The Monday."},
         today={"type": "string", "format": "date", "description": "By the learner's own clock."},
@@ -100,8 +100,8 @@ def description() -> Object:
         "properties": {
             "course_id": {"type": "string", "minLength": 1},
             "days_per_week": {
-                "type": ["integer", "null"],
-                "description": f"0 clears the goal, at most {most}. Left out or null: as it is.",
+                "anyOf": [{"type": "integer", "minimum": fewest, "maximum": most}, {"const": 0}, {"type": "null"}],
+                "description": "0 clears the goal. Left out or null: as it is, which needs one to be there.",
             },
             "subscribed_to_reminders": {"type": "boolean"},
         },
@@ -146,7 +146,7 @@ def description() -> Object:
                 "post": {
                     "operationId": "last_seen_time_zone",
                     "summary": "Report the zone of the caller's browser; an unusable name is ignored",
-                    "requestBody": _body({"type": "object", "properties": {"time_zone": {"type": "string"}}}),
+                    "requestBody": _body({"type": "object", "properties": {"time_zone": {"examples": ["Asia/Tokyo"]}}}),
                     "responses": {"204": {"description": "Heard."}, **_errors(400, 401, 403, 415)},
                 }
             },
