@@ -21,8 +21,8 @@ from .conf import setting
 from .events import owner_sites
 from .models import EmailQueue
 from .packing import storable
+from .pipeline import entries, outbox
 from .pipeline import message as messages
-from .pipeline import outbox
 from .pipeline.outbox import Fact
 
 NAME = "new_content"
@@ -52,7 +52,7 @@ def announce(items: Collection[ContentItem]) -> None:
         courses = list(locked(Course.objects.filter(pk__in=by_course).order_by("pk")))
         owners = owner_sites(courses)
         for course in courses:
-            if not outbox.extended(_open(course.pk), ITEMS, by_course[course.pk]):
+            if not entries.extended(_open(course.pk), ITEMS, by_course[course.pk]):
                 _open_window(course.pk, owners[course.pk], {ITEMS: by_course[course.pk]})
 
 
@@ -63,7 +63,7 @@ def announce_now(course: Course, text: str = "") -> None:
     """
     if not storable(text):
         raise ValueError("content_description: holds a NUL or half a character; allowed is text that can be stored.")
-    if not text and (waiting := _open(course.pk)) is not None and outbox.hastened(waiting):
+    if not text and (waiting := _open(course.pk)) is not None and outbox.hasten([waiting.pk]):
         return
     context = {DESCRIPTION: text} if text else {}
     _open_window(course.pk, owner_sites([course])[course.pk], context, at_once=True)

@@ -7,7 +7,7 @@ from django.db import transaction
 from courses.bulk import retry_on_deadlock
 
 from . import consent, progress
-from .pipeline import ledger, outbox
+from .pipeline import entries, ledger
 
 
 @retry_on_deadlock
@@ -20,7 +20,7 @@ def erase(user_id: int) -> dict[str, int]:
     with transaction.atomic():
         counts = consent.forget(user_id)
         # Before the log, to whose rows it refers.
-        counts["queued"] = outbox.forget(user_id)
+        counts["queued"] = entries.forget(user_id)
         counts["logs"] = ledger.forget(user_id)
         counts["reports"] = progress.forget(user_id)
     return counts

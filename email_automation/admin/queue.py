@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 
 from .. import words
 from ..models import EmailQueue
-from ..pipeline import outbox
+from ..pipeline import entries, outbox
 from ..views.outbox import title_of
 from .log import MessageFilter
 from .paging import KeysetChangeList, ReadOnlyAdmin, WordFilter
@@ -139,7 +139,7 @@ class EmailQueueAdmin(ReadOnlyAdmin):
                 "action_checkbox_name": ACTION_CHECKBOX_NAME,
             }
             return TemplateResponse(request, "admin/email_automation/emailqueue/withdraw.html", context)
-        gone = set(outbox.withdraw([entry.pk for entry in chosen]))
+        gone = set(entries.withdraw([entry.pk for entry in chosen]))
         deleted = [entry for entry in chosen if entry.pk in gone]
         self.log_deletions(request, deleted)  # type: ignore[arg-type]  # it is only gone through
         text = ngettext("%(number)d entry was withdrawn.", "%(number)d entries were withdrawn.", len(gone))
@@ -169,7 +169,7 @@ class EmailQueueAdmin(ReadOnlyAdmin):
     @admin.display(description=_("key"))
     def key(self, row: EmailQueue) -> str:
         """Return what the entry is once-only about."""
-        return outbox.occasion_of(row)
+        return entries.occasion_of(row)
 
     @admin.display(description=_("mail"))
     def mail(self, row: EmailQueue) -> str:

@@ -1,4 +1,4 @@
-"""The outbox: the only writer of EmailQueue. What events and calls write down in their own transaction waits here.
+"""The outbox: what events and calls write down in their own transaction, and how it becomes mail.
 
 An entry is claimed into the log when it is due, and from then on it is the ledger's. One with a recipient becomes one
 row; one without becomes a row for everybody the message's resolver finds for its target.
@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
-from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
+from courses.bulk import locked, retry_on_deadlock, slices
 
 from .. import alerts, words
 from ..conf import setting
 from ..models import EmailLog, EmailQueue
 from . import calls, ledger, wake
+from . import entries as stored
 from . import message as messages
 from .delivery import SLICE, deliver
 from .message import MessageType
@@ -84,7 +84,7 @@ def add(entries: Sequence[EmailQueue], *, again: bool = False) -> list[EmailQueu
 
     With `again` an entry also takes the place of one with the same key of which no mail has come.
     """
-    written = _written(entries, again=again)
+    written = stored.written(entries, again=again)
     now = timezone.now()
     _wake_for([entry for entry in written if entry.scheduled_at <= now])
     return written
@@ -99,59 +99,6 @@ def _wake_for(entries: Iterable[EmailQueue]) -> None:
             wake.after_commit(_waking(batch, queue))
 
 
-def _written(entries: Sequence[EmailQueue], *, again: bool) -> list[EmailQueue]:
-    with transaction.atomic():
-        written = insert_if_absent(EmailQueue, entries, unique_field="dedupe_key")
-        if again and len(written) < len(entries):
-            written += _in_place([entry for entry in entries if entry not in written])
-        return written
-
-
-def _in_place(entries: Sequence[EmailQueue]) -> list[EmailQueue]:
-    """Write entries over those with the same keys, and return the ones that were.
-
-    What has become a mail that is out, or that waits for another attempt, stays: its mail is drafted from it.
-    """
-    by_key = {entry.dedupe_key: entry for entry in entries}
-    found = list(locked(EmailQueue.objects.filter(dedupe_key__in=by_key).order_by("pk")))
-    # Asked behind the lock: somebody may just have used the key.
-    mails = EmailLog.objects.filter(pk__in=[stored.log_id for stored in found if stored.log_id is not None])
-    mailed = set(mails.exclude(status=words.SKIPPED).values_list("pk", flat=True))
-    renewed = []
-    for stored in found:
-        if stored.log_id in mailed:
-            continue
-        entry = by_key[stored.dedupe_key]
-        entry.pk, entry.created_at = stored.pk, stored.created_at
-        entry._state.adding, entry._state.db = False, stored._state.db
-        renewed.append(entry)
-    if renewed:
-        names = [field.attname for field in EmailQueue._meta.concrete_fields if not field.primary_key]
-        EmailQueue.objects.bulk_update(renewed, names, batch_size=BATCH)
-    return renewed
-
-
-def extended(entry: EmailQueue | None, name: str, more: Sequence[Any]) -> bool:
-    """Add to a list in the context of an entry that is not due yet; False when there is none any more.
-
-    The lock makes whoever claims the entry wait for the caller's commit, and the clock is read behind it.
-    """
-    if entry is None:
-        return False
-    with transaction.atomic():
-        held = locked(EmailQueue.objects.filter(pk=entry.pk, is_processed=False)).first()
-        if held is None or held.scheduled_at <= timezone.now():
-            return False
-        held.context_data[name] = [*held.context_data.get(name, []), *more]
-        held.save(update_fields=["context_data"])
-    return True
-
-
-def hastened(entry: EmailQueue) -> bool:
-    """Make an entry that waits due at once; False when somebody has claimed it meanwhile."""
-    return hasten([entry.pk]) > 0
-
-
 def _waking(ids: list[int], queue: str) -> Callable[[], object]:
     def work() -> None:
         if setting("CELERY_BROKER_URL"):
@@ -160,6 +107,13 @@ def _waking(ids: list[int], queue: str) -> Callable[[], object]:
             process(ids)
 
     return work
+
+
+def hasten(ids: Sequence[int]) -> int:
+    """Make waiting entries due at once and have them sent; returns how many there were."""
+    found = stored.hasten(ids)
+    _wake_for(found)
+    return len(found)
 
 
 def process(ids: Sequence[int]) -> Tally:
@@ -207,7 +161,7 @@ def _claimed_at_once(entries: Sequence[EmailQueue]) -> tuple[list[EmailQueue], l
         # As it was before a try that was rolled back.
         entry.pk, entry._state.adding = None, True
     with transaction.atomic():
-        written = _written(entries, again=True)
+        written = stored.written(entries, again=True)
         rows, _ = _claim_single([entry.pk for entry in written], hold=True)
     return written, rows
 
@@ -236,7 +190,7 @@ def claim_due(limit: int, *, only: Sequence[int] | None = None, but: Iterable[in
     Any number of processes may do so at once; an entry goes to one of them. Entries that cannot be planned stay where
     they are, are logged and counted as faults; one message's mistake holds up nobody else's mail.
     """
-    due = _due(only).exclude(pk__in=list(but))
+    due = stored.due(only).exclude(pk__in=list(but))
     found = list(due.order_by("priority", "scheduled_at", "id").values_list("pk", "email_type", "recipient_id")[:limit])
     # Those of one message that have a recipient together, each of the others by itself.
     together: dict[tuple[str, int | None], list[int]] = {}
@@ -263,12 +217,6 @@ def claim_due(limit: int, *, only: Sequence[int] | None = None, but: Iterable[in
     return Claimed(len(found), by_queue, faulty, late)
 
 
-def _due(only: Sequence[int] | None = None) -> QuerySet[EmailQueue]:
-    known = [kind.NAME for kind in messages.all_messages()]
-    due = EmailQueue.objects.filter(is_processed=False, scheduled_at__lte=timezone.now(), email_type__in=known)
-    return due if only is None else due.filter(pk__in=only)
-
-
 @retry_on_deadlock
 def _claim_single(ids: Sequence[int], *, hold: bool = False) -> tuple[list[EmailLog], bool]:
     """Claim entries with a recipient, and mark them processed, in one transaction; says also whether some are late."""
@@ -276,7 +224,7 @@ def _claim_single(ids: Sequence[int], *, hold: bool = False) -> tuple[list[Email
         return [], False
     with transaction.atomic():
         now = timezone.now()
-        entries = list(_held(_due(ids).filter(recipient__isnull=False)))
+        entries = list(stored.held(stored.due(ids).filter(recipient__isnull=False)))
         addresses = _addresses({entry.recipient_id for entry in entries if entry.recipient_id is not None})
         groups: dict[tuple[str, int, str, int, datetime | None], list[EmailQueue]] = {}
         for entry in entries:
@@ -290,9 +238,7 @@ def _claim_single(ids: Sequence[int], *, hold: bool = False) -> tuple[list[Email
             rows |= _rows_of(
                 group, message, run, addresses=addresses, priority=priority, expires_at=expires_at, hold=hold
             )
-        for entry in entries:
-            entry.is_processed, entry.processed_at, entry.log = True, now, rows.get(entry.pk)
-        EmailQueue.objects.bulk_update(entries, ["is_processed", "processed_at", "log"], batch_size=BATCH)
+        stored.mark_processed(entries, rows, now)
         late = any(expires_at is not None and expires_at <= now for *_, expires_at in groups)
         return list(rows.values()), late
 
@@ -308,7 +254,7 @@ def _rows_of(
     hold: bool,
 ) -> dict[int, EmailLog]:
     """Return {entry id: row} of the rows that are ours; a key that is used up has been mailed, or is being."""
-    by_occasion = {occasion_of(entry): entry for entry in entries}
+    by_occasion = {stored.occasion_of(entry): entry for entry in entries}
     wanted = [_Wanted(entry.target_id, entry.recipient_id or 0, occasion) for occasion, entry in by_occasion.items()]
     rows = ledger.claim(
         message,
@@ -330,11 +276,6 @@ def _addresses(user_ids: Collection[int]) -> dict[int, str]:
     return {user.pk: (user.email or "").strip() for user in users}
 
 
-def occasion_of(entry: EmailQueue) -> str:
-    """Return what an entry is once-only about: its own key, or itself."""
-    return entry.dedupe_key or f"queued:{entry.pk}"
-
-
 def _spread(pk: int) -> list[tuple[int, str]]:
     """Claim a row for everybody an entry without recipient is for, page by page, and mark it processed at the end.
 
@@ -342,7 +283,7 @@ def _spread(pk: int) -> list[tuple[int, str]]:
     """
     with transaction.atomic():
         # Waits for whoever is adding to it; who comes later finds it due, and leaves it alone.
-        entry = locked(_due([pk])).first()
+        entry = locked(stored.due([pk])).first()
     if entry is None:
         return []
     message = messages.get(entry.email_type)
@@ -350,62 +291,5 @@ def _spread(pk: int) -> list[tuple[int, str]]:
     rows: list[tuple[int, str]] = []
     for page in planned(message, run, Summary(), None):
         rows += [(log_id, message.NAME) for log_id in page]
-    EmailQueue.objects.filter(pk=pk, is_processed=False).update(is_processed=True, processed_at=timezone.now())
+    stored.mark_processed([entry], {}, timezone.now())
     return rows
-
-
-def _held(entries: QuerySet[EmailQueue]) -> QuerySet[EmailQueue]:
-    # Where the database can, what another process holds is left to it instead of waited for.
-    skip = connection.features.has_select_for_update_skip_locked
-    return entries.order_by("priority", "scheduled_at", "id").select_for_update(skip_locked=skip)
-
-
-def forget(user_id: int) -> int:
-    """Delete every entry of a person, and return how many there were."""
-    return EmailQueue.objects.filter(recipient_id=user_id).delete()[0]
-
-
-def prune(before: datetime) -> int:
-    """Delete entries that were processed before an instant, in small batches, and return how many."""
-    old = EmailQueue.objects.filter(is_processed=True, processed_at__lt=before).order_by("processed_at")
-    deleted = 0
-    while batch := list(old.values_list("pk", flat=True)[:BATCH]):
-        deleted += EmailQueue.objects.filter(pk__in=batch).delete()[0]
-    return deleted
-
-
-def hasten(ids: Sequence[int]) -> int:
-    """Make waiting entries due at once and have them sent; returns how many there were.
-
-    One that is due already keeps its instant: mails that were claimed of it carry that in their keys.
-    """
-    now = timezone.now()
-    waiting = EmailQueue.objects.filter(pk__in=ids, is_processed=False)
-    waiting.filter(scheduled_at__gt=now).update(scheduled_at=now)
-    entries = list(_due(ids))
-    _wake_for(entries)
-    return len(entries)
-
-
-def withdraw(ids: Sequence[int]) -> list[int]:
-    """Delete entries that nobody has claimed, and return their ids; what is being claimed right now stays."""
-    with transaction.atomic():
-        held = list(_held(EmailQueue.objects.filter(pk__in=ids, is_processed=False)).values_list("pk", flat=True))
-        EmailQueue.objects.filter(pk__in=held).delete()
-    return held
-
-
-def copy_for(row: EmailLog, entry: EmailQueue) -> None:
-    """Write down a call once more, for another row of the log; both in the caller's transaction."""
-    now = timezone.now()
-    EmailQueue.objects.create(
-        recipient_id=entry.recipient_id,
-        email_type=entry.email_type,
-        site_id=entry.site_id,
-        context_data=entry.context_data,
-        priority=entry.priority,
-        scheduled_at=now,
-        is_processed=True,
-        processed_at=now,
-        log=row,
-    )

@@ -19,7 +19,7 @@ from courses.bulk import retry_on_deadlock
 
 from .. import words
 from ..models import EmailLog, EmailQueue
-from . import ledger, outbox, wake
+from . import entries, ledger, wake
 from . import message as messages
 from .delivery import deliver
 from .message import MessageType
@@ -149,7 +149,7 @@ def _claim(message: type[MessageType], row: EmailLog, value: UUID) -> EmailLog |
             hold=True,
         )
         if claimed and row.target_id is None and (entry := _call_of(row)) is not None:
-            outbox.copy_for(claimed[0], entry)
+            entries.copy_for(claimed[0], entry)
     return claimed[0] if claimed else None
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from email_automation import announcements, words
 from email_automation.models import EmailLog, EmailQueue
-from email_automation.pipeline import outbox, wake
+from email_automation.pipeline import entries, outbox, wake
 from email_automation.services import EmailService
 from tests import factories
 
@@ -132,9 +132,9 @@ class TestWithdraw:
 
     def test_a_withdrawn_fact_can_be_told_again(self) -> None:
         entry = later(dedupe_key="enrollment:7")
-        assert outbox.withdraw([entry.pk]) == [entry.pk]
+        assert entries.withdraw([entry.pk]) == [entry.pk]
         again = later(dedupe_key="enrollment:7")
-        assert outbox.occasion_of(again) == "enrollment:7"
+        assert entries.occasion_of(again) == "enrollment:7"
 
 
 class TestPermissions:
