@@ -209,4 +209,5 @@ def _style() -> str:
 def _made_for() -> tuple[Any, ...]:
     # A connection belongs to one process and to the settings it was opened with.
     server = (settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_HOST_USER)
-    return (os.getpid(), settings.EMAIL_BACKEND, *server, dict(getattr(settings, "ANYMAIL", {})))
+    provider = dict(settings.ANYMAIL) if hasattr(settings, "ANYMAIL") else {}
+    return (os.getpid(), settings.EMAIL_BACKEND, *server, provider)
