@@ -23,6 +23,8 @@ from .week import day_bounds
 #: What browsers and their ancestors send when they fetch a page that nobody has opened yet.
 FETCHED_AHEAD: Final = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 AHEAD: Final = ("prefetch", "prerender", "preview")
+#: Rows that are deleted at once.
+BATCH: Final = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,18 @@ def study_dates(pairs: Collection[Pair], first: date, last: date) -> dict[Pair, 
         if (user_id, course_id) in found:
             found[user_id, course_id].add(day)
     return found
+
+
+def purge(before: date, *, dry_run: bool) -> int:
+    """Delete the days before a date, in one pass over the table, and return how many they are."""
+    number, last = 0, 0
+    while ids := list(
+        UserActivity.objects.filter(date__lt=before, pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]
+    ):
+        number, last = number + len(ids), ids[-1]
+        if not dry_run:
+            UserActivity.objects.filter(pk__in=ids).delete()
+    return number
 
 
 def _key(user_id: int, course_id: int) -> str:

@@ -64,6 +64,10 @@ class CourseGoal(models.Model):
                 violation_error_message=_("subscribed_to_reminders: there are no reminders without a goal."),
             ),
         ]
+        indexes = [
+            models.Index(fields=["days_per_week", "id"], name="course_goal_days"),
+            models.Index(fields=["subscribed_to_reminders", "id"], name="course_goal_reminders"),
+        ]
 
     def __str__(self) -> str:
         return f"goal {self.pk}"

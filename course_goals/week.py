@@ -124,6 +124,11 @@ def day_bounds(day: date, zone: tzinfo) -> tuple[datetime, datetime]:
     return first_instant(day, zone), first_instant(day + timedelta(days=1), zone)
 
 
+def kept_since(today: date, weeks: int) -> date:
+    """Return the Monday that lies so many weeks before this one."""
+    return Week.of(today).start - timedelta(weeks=weeks)
+
+
 def days_left(day: date) -> int:
     """Return how many days of its week are left, the day itself counted: Monday 7, Sunday 1."""
     return DAYS - day.weekday()
