@@ -9,7 +9,7 @@ import pytest
 from importlinter import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-APPS = ("courses", "email_automation", "schedules")
+APPS = ("courses", "email_automation", "schedules", "course_goals")
 MAX_LINES = 400
 # Spelled so that this file does not contain what it looks for.
 MACHINE_PATH = re.compile(r"(^|[^\w.])/(w[o]rk|f[a]rm)/|\.\./sh[a]red")
@@ -49,6 +49,7 @@ WITHOUT_CLOCK = [
     for path in CODE
     if path.parent.name == "messages"
     or path.name.startswith("resolver")
+    or path.name == "week.py"
     or (path.parent.name == "pipeline" and path.name in PIPELINE_WITHOUT_CLOCK)
 ]
 READ_ONLY = [path for path in CODE if path.parent.name == "messages" or path.name.startswith("resolver")]

@@ -167,6 +167,13 @@ UNSUBSCRIBE_MAILTO = env("UNSUBSCRIBE_MAILTO", default="")
 # Dotted paths of functions that are called with an alert; empty means an ERROR log line and a mail to ADMINS.
 ALERT_SINKS = env.list("ALERT_SINKS", default=[])
 
+# --- Weekly goals ---
+
+COURSE_GOALS_SAVES_PER_MINUTE = env.int("COURSE_GOALS_SAVES_PER_MINUTE", default=30)
+COURSE_GOALS_OUTLINES_PER_MINUTE = env.int("COURSE_GOALS_OUTLINES_PER_MINUTE", default=120)
+COURSE_GOALS_UNSUBSCRIBES_PER_MINUTE = env.int("COURSE_GOALS_UNSUBSCRIBES_PER_MINUTE", default=20)
+COURSE_GOALS_SKIP_UNUSABLE_PASSWORD = env.bool("COURSE_GOALS_SKIP_UNUSABLE_PASSWORD", default=True)
+
 # --- ACE: which channel delivers (completed in derive.py) ---
 
 ACE_ENABLED_CHANNEL = env.list("ACE_ENABLED_CHANNEL", default=None)

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import get_commands
 from django.urls import Resolver404, resolve
 
+from course_goals import conf as goals
 from email_automation import conf, words
 from email_automation.models import MessageRun
 from email_automation.pipeline import message
@@ -55,7 +56,11 @@ def variables() -> dict[str, ast.expr | None]:
 def read_by_apps() -> set[str]:
     """Return the settings that the apps read with a fall-back of their own."""
     asked = re.compile(r"""(?:getattr\(settings, |_text\()"([A-Z_]+)\"""")
-    apps = [path for app in ("courses", "email_automation", "schedules") for path in (ROOT / app).rglob("*.py")]
+    apps = [
+        path
+        for app in ("courses", "email_automation", "schedules", "course_goals")
+        for path in (ROOT / app).rglob("*.py")
+    ]
     return {name for path in apps if path.name != "checks.py" for name in asked.findall(path.read_text("utf-8"))}
 
 
@@ -81,12 +86,22 @@ def written(value: Any) -> str:
 
 
 def test_every_setting_is_documented() -> None:
-    own = {*variables(), *conf.DEFAULTS, *(name for name in read_by_apps() if name not in ("FEATURES", "MKTG_URLS"))}
+    own = {
+        *variables(),
+        *conf.DEFAULTS,
+        *goals.DEFAULTS,
+        *(name for name in read_by_apps() if name not in ("FEATURES", "MKTG_URLS")),
+    }
     assert own - set(documented()) == set()
 
 
 def test_nothing_is_documented_that_is_not_read() -> None:
-    read = {*variables(), *conf.DEFAULTS, *read_by_apps(), "ANYMAIL_…"} | OF_THE_DEMO | OF_DJANGO | DERIVED
+    read = (
+        {*variables(), *conf.DEFAULTS, *goals.DEFAULTS, *read_by_apps(), "ANYMAIL_…"}
+        | OF_THE_DEMO
+        | OF_DJANGO
+        | DERIVED
+    )
     assert set(documented()) - read == set()
 
 
