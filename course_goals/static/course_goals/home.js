@@ -54,8 +54,6 @@
     wanted = wish;
     preface = said;
     card.querySelectorAll("[data-said]").forEach((note) => note.remove());
-    undo.hidden = true;
-    complain("");
     show();
     if (page.preview) {
       stored = wanted;
@@ -85,9 +83,7 @@
         refused = wish;
         wanted = stored;
         answer = undefined;
-        undo.hidden = true;
-        show();
-        complain(texts.problems[error.message] ?? texts.problems.server);
+        show(texts.problems[error.message] ?? texts.problems.server);
         break;
       }
     }
@@ -133,8 +129,9 @@
     return Object.assign(new Error(name), { code });
   }
 
-  function show() {
+  function show(reason = "") {
     const { days, subscribed } = wanted;
+    const focused = document.activeElement;
     for (const radio of radios) radio.checked = Number(radio.value) === days;
     box.disabled = !days;
     box.checked = subscribed;
@@ -142,27 +139,22 @@
     part("note").hidden = !subscribed;
     describe(days ? subscribed && "goal-note" : "goal-first");
     clear.hidden = !days;
+    undo.hidden = true;
     part("progress").textContent = texts.done[days];
     part("reached").hidden = !reached(wanted);
-    keepFocus();
+    part("reason").textContent = reason && `${texts.failed} ${reason}`;
+    part("problem").hidden = again.hidden = !reason;
+    // What had the focus may just have gone.
+    if (card.contains(focused) && !card.contains(document.activeElement)) focusChoice();
+  }
+
+  function focusChoice() {
+    (radios.find((radio) => radio.checked) ?? radios[0]).focus();
   }
 
   function describe(id) {
     if (id) box.setAttribute("aria-describedby", id);
     else box.removeAttribute("aria-describedby");
-  }
-
-  // What had the focus may just have been hidden.
-  function keepFocus() {
-    const gone = [clear, again, undo, box].find((element) => element === document.activeElement);
-    if (gone?.hidden || gone?.disabled) (radios.find((radio) => radio.checked) ?? radios[0]).focus();
-  }
-
-  function complain(reason) {
-    part("reason").textContent = reason && `${texts.failed} ${reason}`;
-    again.hidden = !reason;
-    part("problem").hidden = !reason;
-    keepFocus();
   }
 
   function say(text) {
@@ -200,6 +192,7 @@
     for (let piece = 0; piece < PIECES; piece += 1) {
       const paper = document.createElement("i");
       paper.style.insetInlineStart = `${((piece + 0.5) * 100) / PIECES}%`;
+      paper.style.animationDelay = `${Math.random()}s`;
       confetti.append(paper);
     }
     card.append(confetti);
