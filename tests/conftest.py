@@ -24,10 +24,13 @@ REDIS_DATABASES = range(15, 0, -1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that also run on MariaDB."""
+    """Mark the tests that also run on MariaDB, and those that ask no database and so run on one only."""
     for item in items:
         if any(word in item.path.stem for word in ALSO_ON_MARIADB):
             item.add_marker("mariadb")
+        asked = {"db", "transactional_db", "live_server"} & set(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("django_db") is None and not asked:
+            item.add_marker("anywhere")
 
 
 @pytest.fixture(scope="session")
