@@ -30,5 +30,6 @@ urlpatterns = [
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("email/", include("email_automation.urls")),
     path("courses/", include("schedules.urls")),
+    path("demo/", include("lms.demo.urls")),
     path("", include("course_goals.urls")),
 ]

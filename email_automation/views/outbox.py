@@ -38,6 +38,15 @@ TIMES = (
 )
 
 View = Callable[..., HttpResponse]
+#: Names a page beside the outbox as (address, words), or None while there is none.
+Way = Callable[[], tuple[str, str] | None]
+
+_ways: list[Way] = []
+
+
+def also(way: Way) -> None:
+    """Have the outbox lead to a page of the project's; `way` is asked each time it is shown."""
+    _ways.append(way)
 
 
 def may_look(request: HttpRequest) -> bool:
@@ -71,6 +80,7 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "rows": [(row, title_of(row.email_type)) for row in found[:PAGE_SIZE]],
         "older": found[PAGE_SIZE - 1].pk if len(found) > PAGE_SIZE else None,
         "later_page": bool(before),
+        "ways": _found_ways(),
     }
     return page.answer(request, "outbox.html", context)
 
@@ -87,6 +97,7 @@ def mail(request: HttpRequest, log_id: int) -> HttpResponse:
         "times": [(label, getattr(row, name)) for name, label in TIMES],
         "admin_url": _admin_url("change", row.pk),
         "explain_url": explain_url(row),
+        "ways": _found_ways(),
     }
     return page.guarded(
         page.answer(request, "mail.html", context),
@@ -103,6 +114,10 @@ def mail_html(request: HttpRequest, log_id: int) -> HttpResponse:
     if content is None:
         raise Http404
     return page.guarded(HttpResponse(content["html"]), content_security=MAIL_SECURITY)
+
+
+def _found_ways() -> list[tuple[str, str]]:
+    return [found for way in _ways if (found := way()) is not None]
 
 
 def _row(log_id: int) -> EmailLog:

@@ -24,6 +24,8 @@ class Twist(StrEnum):
     HELD_BACK = "belongs to the share of enrolments without a schedule"
     VERIFIED = "is on the verified track already"
     FIRST_COURSE_VERIFIED = "is on the verified track of the first of the courses"
+    COMPLETED = "has completed the course"
+    REPORTS_OFF = "switched weekly reports off"
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,9 @@ CAUGHT_UP = (
 )
 
 NOT_DUE = (
-    Learner("freya", "Freya Holm", (("NAV101", 1),)),
+    Learner("freya", "Freya Holm", (("NAV101", 1),), twist=Twist.REPORTS_OFF),
     Learner("bea", "Bea Nolan", (("WTR110", 7),), "en", NEW_YORK),
-    Learner("lorenzo", "Lorenzo Gil", (("FOT101", 30),), "es", MEXICO),
+    Learner("lorenzo", "Lorenzo Gil", (("FOT101", 30),), "es", MEXICO, Twist.COMPLETED),
     Learner("uma", "Uma Pillai", (("GRD130", 3),), "en", KOLKATA),
     Learner("liam", "Liam Byrne", (("NAV101", 3),), twist=Twist.LEFT),
     Learner("ines", "Ines Prat", (("FOT101", 3),), "es", MADRID, Twist.DEACTIVATED),

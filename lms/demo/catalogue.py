@@ -42,7 +42,7 @@ class DemoCourse:
     """One course. `starts` and `ends` are days from today; `later` are facts that change after people enrolled.
 
     `highlights` are what the author wrote, section by section; `updates_by_flag` puts the course under the flag that
-    lets its updates through where the site has them off.
+    lets its updates through where the site has them off. `items` are what there is to watch and to do, by kind.
     """
 
     org: str
@@ -55,8 +55,10 @@ class DemoCourse:
     highlights: tuple[tuple[str, ...], ...] = ()
     updates_by_flag: bool = False
     later: str = ""
+    items: tuple[tuple[str, str], ...] = ()
 
 
+VIDEO, QUIZ, ASSIGNMENT = "video", "quiz", "assignment"
 INSTRUCTOR_PACED = "instructor-paced"
 ENDED = "ended"
 NOT_STARTED = "not started"
@@ -64,10 +66,36 @@ OFFER_OVER = "the verified mode expired"
 
 #: Courses by their number, which is the middle part of the key.
 COURSES: dict[str, DemoCourse] = {
-    "NAV101": DemoCourse(org="HarbourX", title="Coastal Navigation for Beginners", verified=True),
-    "WTR110": DemoCourse(org="HarbourX", title="Reading the Weather"),
-    "KNT120": DemoCourse(org="HarbourX", title="Knots, Splices & Rope Work", verified=True, deadline_days=7),
-    "SGN140": DemoCourse(org="HarbourX", title="Signals, Flags & Lights", verified=True),
+    "NAV101": DemoCourse(
+        org="HarbourX",
+        title="Coastal Navigation for Beginners",
+        verified=True,
+        items=(
+            (VIDEO, "What a chart shows"),
+            (VIDEO, "Taking a bearing"),
+            (QUIZ, "Symbols on the chart"),
+            (VIDEO, "Where the tide takes you"),
+            (ASSIGNMENT, "Plan a passage of ten miles"),
+        ),
+    ),
+    "WTR110": DemoCourse(
+        org="HarbourX",
+        title="Reading the Weather",
+        items=((VIDEO, "Highs, lows and fronts"), (VIDEO, "Clouds, from the top down"), (QUIZ, "Name that cloud")),
+    ),
+    "KNT120": DemoCourse(
+        org="HarbourX",
+        title="Knots, Splices & Rope Work",
+        verified=True,
+        deadline_days=7,
+        items=((VIDEO, "The bowline"), (VIDEO, "Splicing an eye"), (ASSIGNMENT, "Send a picture of your splice")),
+    ),
+    "SGN140": DemoCourse(
+        org="HarbourX",
+        title="Signals, Flags & Lights",
+        verified=True,
+        items=((VIDEO, "The alphabet in flags"), (QUIZ, "Which light is that?")),
+    ),
     "GRD130": DemoCourse(
         org="HarbourX",
         title="A Year in the Garden",
@@ -77,24 +105,43 @@ COURSES: dict[str, DemoCourse] = {
             (),
             ("Compost: what goes on the heap and what does not", "Watering less, and at the right hour"),
         ),
+        items=((VIDEO, "A bed in an afternoon"), (VIDEO, "The heap"), (QUIZ, "Cold soil, warm soil")),
     ),
     "BLD200": DemoCourse(org="HarbourX", title="Build a Wooden Dinghy", later=INSTRUCTOR_PACED),
     "LGT210": DemoCourse(org="HarbourX", title="Lighthouses of the North", later=ENDED),
     "NGT220": DemoCourse(org="HarbourX", title="Night Sailing", later=NOT_STARTED),
     "RAD230": DemoCourse(org="HarbourX", title="The Marine Radio", verified=True, later=OFFER_OVER),
-    "FOT101": DemoCourse(org="MesetaX", title="Introducción a la fotografía", language="es", verified=True),
-    "COC110": DemoCourse(org="MesetaX", title="Cocina de aprovechamiento", language="es"),
+    "FOT101": DemoCourse(
+        org="MesetaX",
+        title="Introducción a la fotografía",
+        language="es",
+        verified=True,
+        items=(
+            (VIDEO, "La luz de la mañana"),
+            (VIDEO, "Diafragma y obturador"),
+            (QUIZ, "¿Qué ha fallado en esta foto?"),
+            (ASSIGNMENT, "Un retrato sin flash"),
+        ),
+    ),
+    "COC110": DemoCourse(
+        org="MesetaX",
+        title="Cocina de aprovechamiento",
+        language="es",
+        items=((VIDEO, "El pan de ayer"), (VIDEO, "Caldos"), (QUIZ, "¿Se puede congelar?")),
+    ),
     "HUE120": DemoCourse(
         org="MesetaX",
         title="El huerto en casa",
         language="es",
         highlights=(("Qué sembrar en una maceta", "Cuánta luz necesita cada planta"), ("El riego sin prisas",)),
         updates_by_flag=True,
+        items=((VIDEO, "Una maceta, cuatro plantas"), (ASSIGNMENT, "Tu calendario de siembra")),
     ),
     "AST130": DemoCourse(
         org="MesetaX",
         title="Astronomía a simple vista",
         language="es",
         highlights=(("Orientarse con la Osa Mayor",), ("Las fases de la Luna",)),
+        items=((VIDEO, "El cielo de esta noche"), (QUIZ, "¿Planeta o estrella?")),
     ),
 }

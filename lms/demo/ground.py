@@ -22,9 +22,7 @@ def take() -> bool:
     """
     if connection.vendor != "sqlite":
         raise NotOurs(f"the demo uses SQLite and DATABASE_URL names {connection.vendor}")
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA application_id")
-        again = cursor.fetchone()[0] == OWNER
+    again = is_ours()
     if not again and (found := _first_filled()):
         raise NotOurs(f"this database holds data that is not the demo's ({found})")
     call_command("migrate", verbosity=0, interactive=False)
@@ -33,6 +31,15 @@ def take() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"PRAGMA application_id = {OWNER}")
     return again
+
+
+def is_ours() -> bool:
+    """Return whether the database is a demo's."""
+    if connection.vendor != "sqlite":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA application_id")
+        return bool(cursor.fetchone()[0] == OWNER)
 
 
 def _first_filled() -> str:

@@ -19,7 +19,7 @@ from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 from schedules.models import ScheduleCreationRecord
 
-#: The messages in the order of the report.
+#: The messages of the day, in the order of the report.
 MESSAGES = ("recurringnudge_day3", "recurringnudge_day10", "upgradereminder", "courseupdate")
 
 IN_WORDS = {
@@ -59,9 +59,9 @@ def sent(site: Site, today: date) -> Iterator[Sent]:
     rows = EmailLog.objects.filter(site=site, status__in=words.HANDED_OFF).select_related("recipient").defer("content")
     for name in MESSAGES:
         of_message = rows.filter(email_type=name).order_by("day", "recipient__username")
-        contents = _contents(of_message)
+        found = contents(of_message)
         for row in of_message:
-            draft, about = contents[row.pk]
+            draft, about = found[row.pk]
             label, remark = _in_short(name, draft.shared)
             late = "" if row.day == today else f"was due {row.day}"
             yield Sent(
@@ -81,12 +81,12 @@ def _in_short(name: str, shared: Mapping[str, Any]) -> tuple[str, str]:
             return name.removeprefix("recurringnudge_").replace("day", "day "), offer
 
 
-def _contents(rows: Iterable[EmailLog]) -> dict[int, tuple[Draft, str]]:
+def contents(rows: Iterable[EmailLog]) -> dict[int, tuple[Draft, str]]:
     """Return {id of the row: (draft, titles of its courses)}, as the message's own resolver says them."""
     runs: dict[tuple[object, ...], list[EmailLog]] = {}
     for row in rows:
         runs.setdefault((row.email_type, row.day, row.instant), []).append(row)
-    contents = {}
+    found = {}
     for group in runs.values():
         first = group[0]
         message = messages.get(first.email_type)
@@ -97,8 +97,8 @@ def _contents(rows: Iterable[EmailLog]) -> dict[int, tuple[Draft, str]]:
         titles = _titles(key for draft in drafts for key in draft.course_keys)
         for draft in drafts:
             about = " + ".join(titles[key] for key in draft.course_keys)
-            contents[by_target[draft.target_id].pk] = (draft, about)
-    return contents
+            found[by_target[draft.target_id].pk] = (draft, about)
+    return found
 
 
 def _titles(keys: Iterable[str]) -> dict[str, str]:
@@ -108,10 +108,10 @@ def _titles(keys: Iterable[str]) -> dict[str, str]:
 
 def unsent(site: Site, today: date) -> Iterator[Unsent]:
     """Yield the learners of a site's courses who got no mail from it, and why, in the order of user names."""
-    mailed = EmailLog.objects.filter(site=site, status__in=words.HANDED_OFF).values("recipient_id")
+    mailed = EmailLog.objects.filter(site=site, email_type__in=MESSAGES, status__in=words.HANDED_OFF)
     places = (
         Enrollment.objects.filter(course__org__in=org_lists()[site.pk])
-        .exclude(user_id__in=mailed)
+        .exclude(user_id__in=mailed.values("recipient_id"))
         .select_related("user", "course", "schedule", "schedule_creation_record")
         .order_by("user__username", "created_at")
     )
@@ -131,7 +131,8 @@ def _why(user_id: int, site: Site, places: Sequence[Enrollment]) -> tuple[str, s
     for place in places:
         if record := getattr(place, "schedule_creation_record", None):
             return record.outcome, IN_WORDS[record.outcome]
-    if row := EmailLog.objects.filter(recipient_id=user_id, site=site).defer("content").first():
+    rows = EmailLog.objects.filter(recipient_id=user_id, site=site, email_type__in=MESSAGES)
+    if row := rows.defer("content").first():
         return row.reason, IN_WORDS.get(row.reason, row.status)
     explanations = [explain(messages.get(name), user_id, site.pk) for name in MESSAGES]
     for found in explanations:

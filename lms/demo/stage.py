@@ -28,7 +28,7 @@ from schedules.models import (
     ScheduleExperience,
 )
 
-from . import catalogue
+from . import catalogue, learning
 from .cast import LEARNERS, Learner, Twist
 from .catalogue import COURSES, SITES, WITHOUT_UPDATES, DemoCourse
 
@@ -60,6 +60,7 @@ def set_up(today: date) -> list[Site]:
         _switch_on(sites[0], hold_back_ratio=1)
         _enroll([one for one in LEARNERS if one.twist is Twist.HELD_BACK], users, courses, today)
         _switch_on(sites[0], hold_back_ratio=0)
+        learning.fill(users, courses, today)
     with transaction.atomic():
         for number, course in COURSES.items():
             _change_later(courses[number], course.later, today)
@@ -203,6 +204,10 @@ def _twist(learner: Learner, user: AbstractUser, courses: list[Course]) -> None:
         case Twist.ALL_COURSES_OFF:
             for course in courses:
                 consent.set_course_opt_out(user.pk, course, True)
+        case Twist.REPORTS_OFF:
+            consent.opt_out(user.pk, "progress", source="preference page")
+        case Twist.COMPLETED:
+            services.record_certificate(user, courses[0], status="downloadable")
         case Twist.SUPPRESSED:
             bounced = EmailPreference(user_id=user.pk, suppressed_at=timezone.now(), suppression_reason="hard bounce")
             bounced.save(source="bounce")

@@ -80,6 +80,23 @@ def test_it_sends_on_the_first_run_and_nothing_on_the_second(first: subprocess.C
     ]
 
 
+def test_it_reports_the_week_before_to_each_site_once(first: subprocess.CompletedProcess[str]) -> None:
+    line = (
+        r"^send_message email_automation\.weekly_progress (\S+) days=\S+ audience=\d+ sent=(\d+) .* failed=0 retry=0 "
+    )
+    sent = re.findall(line, first.stdout, re.MULTILINE)
+    assert sent == [
+        ("example.com", "42"),
+        ("campus.example.org", "16"),
+        ("example.com", "0"),
+        ("campus.example.org", "0"),
+    ]
+    assert re.search(r"^  rhys +en +40 %, 2 of 5 +\d in \d+ min +Coastal Navigation ", first.stdout, re.MULTILINE)
+    assert re.search(r"^  theo +en +0 %, 0 of 0 +- +Night Sailing$", first.stdout, re.MULTILINE)
+    assert re.search(r"^  lorenzo +not_completed +not true: The learner has not completed ", first.stdout, re.MULTILINE)
+    assert re.search(r"^  freya +opted_out:progress +has switched this kind of mail off ", first.stdout, re.MULTILINE)
+
+
 def test_it_prints_no_address(first: subprocess.CompletedProcess[str]) -> None:
     assert "@" not in first.stdout
 
@@ -200,6 +217,22 @@ def test_it_serves_the_mails_at_its_root(served: Served) -> None:
     status, page = served.get("/")
     assert status == 200
     assert "Coastal Navigation" in page
+
+
+def test_its_page_lets_something_happen_and_leads_to_the_mail(served: Served) -> None:
+    rows = re.findall(r"^  (\S.*?)  +(\S+)$", served.said.partition("Now look at it")[2], re.MULTILINE)
+    assert rows[0] == ("Try it", f"{served.address}/demo/")
+    assert 'href="/demo/"' in served.get("/")[1]
+    status, page = served.get("/demo/")
+    assert status == 200
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert token
+    status, page = served.get("/demo/enrol/", csrfmiddlewaretoken=token[1])
+    assert status == 200
+    assert "Ada Whitcombe has enrolled in “Reading the Weather”. One mail went out." in page
+    mail = re.search(r'href="(/email/outbox/\d+/)">You are enrolled: Reading the Weather</a>', page)
+    assert mail
+    assert served.get(mail[1])[0] == 200
 
 
 def test_its_staff_account_opens_the_admin(served: Served) -> None:

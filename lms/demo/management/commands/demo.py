@@ -18,26 +18,15 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.test.utils import override_settings
+from django.urls import reverse
 from django.utils import timezone
 
 from courses.models import Course
-from lms.demo import ground, report, server, stage
+from email_automation.weeks import Week
+from lms.demo import fence, ground, report, server, stage, weekly
 
 STAFF, PASSWORD = "demo", "demo"
 COMMANDS = ("send_recurring_nudge", "send_upgrade_reminder", "send_course_update")
-
-#: Laid over whatever the environment says: nothing leaves this machine, and nothing is left to a worker.
-STAY_HERE = {
-    "EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
-    "ACE_ENABLED_CHANNELS": ["django_mail"],
-    "ACE_CHANNEL_DEFAULT_EMAIL": "django_mail",
-    "ACE_CHANNEL_TRANSACTIONAL_EMAIL": "django_mail",
-    "ACE_ENABLED_POLICIES": ["bulk_email_optout"],
-    "ALERT_SINKS": [],
-    "CELERY_BROKER_URL": "",
-    "EMAIL_RATE_PER_SECOND": None,
-    "EMAIL_LOG_CONTENT_DAYS": 30,
-}
 
 
 class Command(BaseCommand):
@@ -53,7 +42,7 @@ class Command(BaseCommand):
             raise CommandError("demo: only with DEBUG on, as settings devstack has it", returncode=2)
         port = _port(os.environ.get("DEMO_PORT", "8000"))
         _be_quiet()
-        with override_settings(**STAY_HERE):
+        with override_settings(**fence.STAY_HERE):
             self._play()
             if os.environ.get("DEMO_SERVE", "1") != "0":
                 self._serve(port)
@@ -80,7 +69,7 @@ class Command(BaseCommand):
             self._run_site(site, today)
         self._title("Run again: nobody gets a mail twice")
         for site in sites:
-            if any("sent=0 " not in line for line in self._day(site)):
+            if any("sent=0 " not in line for line in [*self._day(site), self._week(site, today)]):
                 raise CommandError("demo: a second run sent something", returncode=1)
         self._line()
         self._line(f"All of this took {time.monotonic() - started:.0f} s.")
@@ -94,16 +83,29 @@ class Command(BaseCommand):
         self._line()
         self._line(self.style.WARNING("Got none, and why"))
         self._table(report.unsent(site, today), "learner", "reason", "in words", "enrolled in")
+        monday = Week.of(today).start
+        self._title(f"{site.name}: the week before {monday:%A} {monday.day} {monday:%B}")
+        self._week(site, today)
+        self._line()
+        self._line(self.style.SUCCESS("Got a weekly report"))
+        self._table(weekly.reported(site, monday), "learner", "language", "completed", "that week", "about")
+        self._line()
+        self._line(self.style.WARNING("Got none, and why"))
+        self._table(weekly.unreported(site, monday), "learner", "reason", "in words", "about")
 
     def _day(self, site: Site) -> list[str]:
         """Run the day's commands as cron would, and return the summary lines they printed."""
-        return [self._run(name, site) for name in COMMANDS]
+        return [self._run(name, site.domain) for name in COMMANDS]
 
-    def _run(self, name: str, site: Site) -> str:
-        self._line(self.style.HTTP_INFO(f"$ manage.py {name} {site.domain}"))
+    def _week(self, site: Site, today: date) -> str:
+        """Run what cron starts on Mondays, for this week's, and return the summary line it printed."""
+        return self._run("send_message", weekly.LABEL, site.domain, "--date", Week.of(today).start.isoformat())
+
+    def _run(self, *line: str) -> str:
+        self._line(self.style.HTTP_INFO(f"$ manage.py {' '.join(line)}"))
         out = StringIO()
         try:
-            call_command(name, site.domain, stdout=out, stderr=self.stderr)
+            call_command(*line, stdout=out, stderr=self.stderr)
         finally:
             # A run that went wrong ends the process, and its summary says what went wrong.
             self._line(out.getvalue().rstrip())
@@ -124,6 +126,7 @@ class Command(BaseCommand):
             self._line(f"Port {port} is taken, so it is {listening.server_port} this time.")
         self._table(
             [
+                ("Try it", f"{address}{reverse('demo:page')}"),
                 ("The mails", f"{address}/"),
                 ("The admin", f"{address}/admin/"),
                 ("Write highlights", f"{address}{stage.outline_address()}"),

@@ -1,0 +1,27 @@
+"""What keeps the demo to itself: the settings under which nothing leaves this machine, and whether they hold."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from . import ground
+
+#: Laid over whatever the environment says: nothing leaves this machine, and nothing is left to a worker or for later.
+STAY_HERE = {
+    "EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
+    "ACE_ENABLED_CHANNELS": ["django_mail"],
+    "ACE_CHANNEL_DEFAULT_EMAIL": "django_mail",
+    "ACE_CHANNEL_TRANSACTIONAL_EMAIL": "django_mail",
+    "ACE_ENABLED_POLICIES": ["bulk_email_optout"],
+    "ALERT_SINKS": [],
+    "CELERY_BROKER_URL": "",
+    "EMAIL_RATE_PER_SECOND": None,
+    "EMAIL_LOG_CONTENT_DAYS": 30,
+    "NEW_CONTENT_WINDOW_SECONDS": 0,
+}
+
+
+def stands() -> bool:
+    """Return whether this process serves a demo: its database, its settings, and DEBUG on."""
+    closed = all(getattr(settings, name, None) == value for name, value in STAY_HERE.items())
+    return settings.DEBUG and closed and ground.is_ours()
