@@ -70,6 +70,7 @@ def shown(
             # What a browser remembers is of one goal, which is of one learner in one course, and of one week.
             "goal": f"{user.pk}:{course.pk}",
             "week": str(progress.clock.monday),
+            "until": int(progress.clock.week_end.timestamp() * 1000),
             "learner": user.pk,
             "preview": preview,
             "texts": texts,

@@ -39,6 +39,10 @@
     undo.addEventListener("click", () => want(before, texts.undone));
     // Who leaves while an earlier choice is on its way still gets the last one.
     addEventListener("pagehide", () => busy && sent !== wanted && request(wanted).catch(() => {}));
+    // Who comes back to a page from another week finds the new one.
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && !busy && Date.now() >= page.until) location.reload();
+    });
     show();
     followLink();
     celebrate();
