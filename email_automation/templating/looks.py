@@ -14,7 +14,7 @@ INK: Final = "color:#20252B;"
 MUTED: Final = "color:#5A616B;"
 SERIF: Final = "font-family:Georgia,'Times New Roman',Times,serif;"
 SANS: Final = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
-CELL: Final = "padding:8px 12px;border-bottom:1px solid #E3DFD6;vertical-align:top;"
+CELL: Final = "padding:8px 12px;border-bottom:1px solid #B4B9C0;vertical-align:top;"
 COLOR: Final = "{% firstof brand.color '#0B5C8A' %}"
 ON_COLOR: Final = "{% firstof brand.on_color '#FFFFFF' %}"
 
@@ -42,7 +42,7 @@ LOOKS: Final = {
     "h4": _TITLE,
     "h5": _TITLE,
     "h6": _TITLE,
-    "hr": Look("", "height:1px;margin:24px 0;border:0;background-color:#E3DFD6;"),
+    "hr": Look("", "height:1px;margin:24px 0;border:0;background-color:#B4B9C0;"),
     "img": Look("", "max-width:100%;height:auto;border:0;"),
     "li": Look("", "margin:0 0 8px;"),
     "ol": _LIST,
