@@ -55,10 +55,8 @@ class GoalReminderResolver(Resolver):
         """Return the goals with reminders of the run's site that are large enough for the day, somewhere."""
         found = self._readings_of(run)
         fewest = found.earliest()
-        if fewest is None:
-            return self.rows().none()
-        goals = self.rows().filter(_OF_SITE.for_run(run), subscribed_to_reminders=True, days_per_week__gte=fewest)
-        return compared(goals, run, found)
+        goals = self.rows().filter(_OF_SITE.for_run(run), subscribed_to_reminders=True, days_per_week__gte=fewest or 0)
+        return compared(goals if fewest is not None else goals.none(), run, found)
 
     def eligible(self, run: Run, *, target_ids: Sequence[int] | None = None) -> QuerySet[CourseGoal]:
         """Return the goals that are due, or those of some that still are, the moment of planning left aside."""
