@@ -57,7 +57,9 @@ def row_of(provider_message_id: str, reference_given: str) -> EmailLog | None:
     # What cannot be stored is not there either.
     if bare and bare.isprintable():
         spelled = [bare[:LONGEST_ID], f"<{bare}>"[:LONGEST_ID]]
-        if (row := rows.filter(provider_message_id__in=spelled).order_by("-pk").first()) is not None:
+        # Chosen here: asked for the newest, MariaDB would walk the table by id.
+        found = rows.filter(provider_message_id__in=spelled)
+        if (row := max(found, key=lambda each: each.pk, default=None)) is not None:
             return row
     number, _, _ = reference_given.partition(":")
     if number.isascii() and number.isdigit() and len(number) < len(str(2**63)):
