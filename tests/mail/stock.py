@@ -10,7 +10,7 @@ from django.template.backends.django import DjangoTemplates
 from django.utils import translation
 
 ROOT = Path(__file__).resolve().parents[2]
-APPS = ("email_automation", "schedules")
+APPS = ("email_automation", "schedules", "course_goals")
 PARTS = ("from_name.txt", "subject.txt", "head.html", "body.html", "body.txt")
 DAY3 = "schedules/recurringnudge_day3"
 DAY10 = "schedules/recurringnudge_day10"
@@ -21,8 +21,9 @@ PAYMENT = "email_automation/payment_confirmation"
 DEMO = "email_automation/demo_completed"
 CONTENT = "email_automation/new_content"
 WEEKLY = "email_automation/weekly_progress"
+GOAL = "course_goals/goal_reminder"
 OWN = (ENROLLMENT, PAYMENT, DEMO, CONTENT, WEEKLY)
-MESSAGES = (DAY3, DAY10, REMINDER, UPDATE, *OWN)
+MESSAGES = (DAY3, DAY10, REMINDER, UPDATE, *OWN, GOAL)
 LANGUAGES = ("en", "es", "fr")
 STYLE = "email_automation/edx_ace/base/style.html"
 DEADLINES = {"en": "August 8, 2017", "es": "8 de agosto de 2017", "fr": "8 août 2017"}
@@ -121,6 +122,11 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"videos": (1, 4, 0), "quizzes": (0, 0, 0), "minutes": 0},
         {"videos": (0, 0, 0), "quizzes": (0, 0, 0), "minutes": 20},
         {"videos": (0, 0, 0), "quizzes": (0, 0, 0), "minutes": 0},
+    ),
+    GOAL: (
+        {},
+        {"days_per_week": 7, "days_done": 0, "days_left": 7},
+        {"days_per_week": 1, "days_done": 0, "days_left": 1},
     ),
 }
 
@@ -281,6 +287,21 @@ def weekly(
     return own(language=language, report=report, **values)
 
 
+def goal(*, course_name: str = "Tides & Shores", **values: Any) -> dict[str, Any]:
+    """The context of a goal's reminder."""
+    home = "https://example.com/courses/course-v1:edX+C1+2026/home/?utm_source=course_goals&utm_medium=email"
+    made = {
+        "course_name": course_name,
+        "course_url": home,
+        "cta_url": home,
+        "goal_url": f"{home}#weekly-goal",
+        "days_per_week": 3,
+        "days_done": 1,
+        "days_left": 2,
+    }
+    return common(**(made | values))
+
+
 MAKERS: dict[str, Callable[..., dict[str, Any]]] = {
     REMINDER: reminder,
     UPDATE: update,
@@ -289,6 +310,7 @@ MAKERS: dict[str, Callable[..., dict[str, Any]]] = {
     DEMO: demo,
     CONTENT: content,
     WEEKLY: weekly,
+    GOAL: goal,
 }
 
 

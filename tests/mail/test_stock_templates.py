@@ -20,6 +20,7 @@ from .stock import (
     DEMO,
     ENROLLMENT,
     FULL_BRAND,
+    GOAL,
     LANGUAGES,
     MESSAGES,
     NO_BRAND,
@@ -65,6 +66,7 @@ PRINTED = {
     DEMO: ("course", "site_name", "cta_url"),
     CONTENT: ("item_count", "site_name", "cta_url"),
     WEEKLY: ("course", "report", "site_name", "cta_url"),
+    GOAL: ("course_name", "days_per_week", "days_done", "days_left", "goal_url", "site_name", "cta_url"),
 }
 # "extends" and "block" make the frame around what is edited, "load" brings the translations.
 EDITABLE = {
@@ -210,7 +212,8 @@ def test_author_text_is_escaped_once_in_html_and_plain_in_text(message: str) -> 
 def test_the_button_leads_to_the_target_of_the_resolver(message: str) -> None:
     values = context_of(message, brand=NO_BRAND, **VARIANTS[message][-1])
     links = Page(parts(message, values)["body.html"]).links
-    assert links == [values[name] for name in ("cta_url", "unsubscribe_url", "preferences_url")]
+    further = ["goal_url"] if message == GOAL else []
+    assert links == [values[name] for name in ("cta_url", *further, "unsubscribe_url", "preferences_url")]
 
 
 @each_message
