@@ -125,6 +125,17 @@ class TestTheWindow:
         bodies = sorted(("First" in sent.body, "Second" in sent.body) for sent in mail.outbox)
         assert bodies == [(False, True), (True, False)]
 
+    def test_found_open_is_looked_at_again_behind_the_lock(self, course: Any, committed: Commit) -> None:
+        with at(NOON), committed():
+            publish(course)
+        (window,) = windows()
+        with at(NOON + WINDOW - timedelta(microseconds=1)):
+            assert outbox.extended(window, announcements.ITEMS, [7])
+        with at(NOON + WINDOW):
+            assert not outbox.extended(window, announcements.ITEMS, [8])
+        (window,) = windows()
+        assert announcements.item_ids(window)[1:] == [7]
+
     def test_is_each_courses_own(self, course: Any, learner: Any, committed: Commit) -> None:
         other = factories.CourseFactory()
         with at(NOON), committed():

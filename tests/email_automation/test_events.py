@@ -409,6 +409,7 @@ def test_case_002_an_enrolment_that_is_not_active_is_not_mailed_about(ann: Any, 
         services.record_enrollment(ann, course, is_active=True)
         enrollment.refresh_from_db()
     assert mail.outbox == []
+    assert not EmailQueue.objects.exists()
 
 
 def test_an_enrolment_ended_before_its_mail_went_out_says_why_it_did_not(

@@ -129,15 +129,16 @@ def test_case_014_two_who_sweep_at_once_send_each_mail_once() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("way", "each"), [("one click", 20), ("everything off", 6)])
+@pytest.mark.parametrize(("way", "number"), [("one click", 1000), ("everything off", 200)])
 def test_case_008_after_an_opt_out_has_committed_nothing_more_is_handed_off(
-    server: Server, way: str, each: int
+    server: Server, way: str, number: int
 ) -> None:
-    people = factories.UserFactory.create_batch(50)
-    ann, number = people[7], 50 * each
-    # Some mails to each, in turns: whatever slice is being sent, one of it is Ann's.
+    ann, *others = factories.UserFactory.create_batch(6)
+    # Every other mail is Ann's, so at whatever moment she opts out, half of what is on its way is hers.
     EmailQueue.objects.bulk_create(
-        EmailQueue(recipient=person, email_type="enrollment", site_id=1) for _ in range(each) for person in people
+        EmailQueue(recipient=person, email_type="enrollment", site_id=1)
+        for turn in range(number // 2)
+        for person in (ann, others[turn % 5])
     )
     url = consent.unsubscribe_url("", ann.pk, "enrollment", {})
     mailed_at_commit: list[int] = []
@@ -160,15 +161,15 @@ def test_case_008_after_an_opt_out_has_committed_nothing_more_is_handed_off(
             over.set()
 
     tally, _ = at_once(send, opt_out)
-    # The mail whose hand-off had begun by then may still arrive.
-    after = server.received[mailed_at_commit[0] :]
-    assert len(after) > number // 3
+    # The one mail whose hand-off had begun by then may still arrive.
+    after = server.received[mailed_at_commit[0] + 1 :]
+    assert len(after) > number // 4
     assert not [received for received in after if ann.email in received.recipients]
     sent = EmailLog.objects.filter(status=words.SENT)
-    assert sent.exclude(recipient=ann).count() == number - each
-    assert 0 < sent.filter(recipient=ann).count() < each
+    assert sent.exclude(recipient=ann).count() == number // 2
+    assert 0 < sent.filter(recipient=ann).count() < number // 2
     skipped = EmailLog.objects.filter(recipient=ann, status=words.SKIPPED)
-    assert skipped.count() + sent.filter(recipient=ann).count() == each
+    assert skipped.count() + sent.filter(recipient=ann).count() == number // 2
     reason = "opted_out:enrollment" if way == "one click" else "unsubscribed"
     assert set(skipped.values_list("reason", flat=True)) == {reason}
     assert tally[words.SENT] == len(server.received)

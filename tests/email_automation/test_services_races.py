@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.db import connection
+from django.utils import timezone
 
 from email_automation import words
 from email_automation.models import EmailLog
-from email_automation.pipeline import outbox, sweep
+from email_automation.pipeline import ledger, outbox, sweep
 from email_automation.services import EmailService
 from tests import factories
 
@@ -42,24 +43,34 @@ def test_send_one_key_once() -> None:
     assert EmailLog.objects.filter(status=words.SENT).count() == 5
 
 
-def test_send_each_of_many_once_while_others_sweep() -> None:
-    people = factories.UserFactory.create_batch(150)
-    over = threading.Event()
+def test_are_told_the_truth_of_each_mail_while_others_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver = outbox.deliver
 
-    def send() -> dict[str, int]:
-        try:
-            return SERVICE.send_bulk_email(people, "enrollment")
-        finally:
-            over.set()
+    def take_what_is_free() -> None:
+        outbox.claim_due(1000)
+        ledger.lease(ledger.due_ids(1000))
 
-    def sweep_on() -> None:
-        while not over.is_set():
-            sweep.sweep()
+    def after_the_others(*args: Any, **options: Any) -> Any:
+        at_once(take_what_is_free, take_what_is_free)
+        return deliver(*args, **options)
 
-    counts, *_ = at_once(send, sweep_on)
-    assert counts == {"success": 150, "failed": 0, "skipped": 0}
+    monkeypatch.setattr(outbox, "deliver", after_the_others)
+    people = factories.UserFactory.create_batch(120)
+    assert SERVICE.send_bulk_email(people, "enrollment") == {"success": 120, "failed": 0, "skipped": 0}
     assert max(Counter(sent.to[0] for sent in mail.outbox).values()) == 1
-    assert EmailLog.objects.filter(status=words.SENT).count() == 150
+    assert EmailLog.objects.filter(status=words.SENT).count() == 120
+
+
+def test_send_now_what_a_process_that_died_was_holding_once_its_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*args: Any, **options: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(outbox, "deliver", die)
+        SERVICE.send_email(factories.UserFactory(), "enrollment")
+    assert sweep.sweep()[words.SENT] == 0
+    EmailLog.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    assert sweep.sweep()[words.SENT] == 1
 
 
 def test_read_a_queryset_while_others_write_and_after_the_connection_was_lost() -> None:
