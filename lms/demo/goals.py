@@ -7,6 +7,7 @@ from datetime import date
 from typing import Final
 
 from django.contrib.auth.models import AbstractUser
+from django.db.models import QuerySet
 
 from course_goals import access, links
 from course_goals import services as goals
@@ -33,17 +34,24 @@ def set_up(users: Mapping[str, AbstractUser], courses: Mapping[str, Course], tod
         goals.set_goal(users[username], courses[COURSE], days_per_week=days, subscribed=True, source=goals.PAGE)
 
 
-def reminded() -> Iterator[tuple[str, str, str, str]]:
-    """Yield whose reminders went out: the user name, the goal, the subject and the course."""
+def reminded() -> Iterator[tuple[str, str, str]]:
+    """Yield whose reminders went out: the user name, the goal and the subject."""
     rows = EmailLog.objects.filter(email_type="goal_reminder", status__in=words.HANDED_OFF).select_related("recipient")
-    found = CourseGoal.objects.select_related("course").in_bulk([row.target_id for row in rows])
+    found = CourseGoal.objects.in_bulk([row.target_id for row in rows])
     for row in rows.order_by("recipient__username"):
-        goal = found[row.target_id]
-        yield row.recipient.get_username(), f"{goal.days_per_week} a week", row.subject, goal.course.title
+        yield row.recipient.get_username(), f"{found[row.target_id].days_per_week} a week", row.subject
 
 
-def welcome(user: AbstractUser) -> str:
-    """Let somebody take part in the course, told to nobody, and return the path of its home page."""
-    course = Course.objects.get(key__contains=f"+{COURSE}+")
-    services.record_enrollment(user, course, announce=False)
-    return links.course_home(course.key)
+def welcome(user: AbstractUser) -> None:
+    """Let somebody take part in the course, told to nobody."""
+    services.record_enrollment(user, _courses().get(), announce=False)
+
+
+def home_address() -> str:
+    """Return the path of the page on which its goal is chosen, or '' where the course is gone."""
+    course = _courses().first()
+    return links.course_home(course.key) if course else ""
+
+
+def _courses() -> QuerySet[Course]:
+    return Course.objects.filter(key__contains=f"+{COURSE}+")

@@ -28,7 +28,7 @@ from schedules.models import (
     ScheduleExperience,
 )
 
-from . import catalogue, learning
+from . import catalogue, goals, learning
 from .cast import LEARNERS, Learner, Twist
 from .catalogue import COURSES, SITES, WITHOUT_UPDATES, DemoCourse
 
@@ -66,14 +66,17 @@ def set_up(today: date) -> list[Site]:
             _change_later(courses[number], course.later, today)
         for learner in LEARNERS:
             _twist(learner, users[learner.username], [courses[number] for number, _ in learner.enrolled])
+        goals.set_up(users, courses, today)
         setup.create_beat_entries()
         Switch(name=views.SWITCH, active=True).save()
     return sites
 
 
-def create_staff(username: str, password: str) -> None:
-    """Make an account that may see everything in the admin."""
-    get_user_model()._default_manager.create_superuser(username, f"{username}@example.com", password)
+def create_staff(username: str, password: str) -> AbstractUser:
+    """Make an account that may see everything in the admin, and return it."""
+    manager = get_user_model()._default_manager
+    user: AbstractUser = manager.create_superuser(username, f"{username}@example.com", password)
+    return user
 
 
 def outline_address() -> str:

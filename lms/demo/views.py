@@ -19,7 +19,7 @@ from email_automation.models import EmailLog
 from email_automation.views import page as pages
 from email_automation.views.outbox import LARGEST_ID, title_of
 
-from . import fence
+from . import fence, goals
 from .deeds import DEEDS, learner
 
 NEWEST = 10
@@ -59,6 +59,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "said": [str(text) for text in messages.get_messages(request)],
         "deeds": [(key, deed.button, deed.promise.format(name=name)) for key, deed in DEEDS.items()] if person else [],
         "rows": _titled(newest[:NEWEST]),
+        "course_home": goals.home_address(),
     }
     since = request.GET.get("since", "")
     if context["said"] and since.isascii() and since.isdigit():

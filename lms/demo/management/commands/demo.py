@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from courses.models import Course
 from email_automation.weeks import Week
-from lms.demo import fence, ground, report, server, stage, weekly
+from lms.demo import fence, goals, ground, report, server, stage, weekly
 
 STAFF, PASSWORD = "demo", "demo"
 COMMANDS = ("send_recurring_nudge", "send_upgrade_reminder", "send_course_update")
@@ -67,10 +67,17 @@ class Command(BaseCommand):
         )
         for site in sites:
             self._run_site(site, today)
+        self._title("Weekly goals, in the morning")
+        self._goals(today)
+        self._line()
+        self._line(self.style.SUCCESS("Was reminded"))
+        self._table(goals.reminded(), "learner", "goal", "subject")
         self._title("Run again: nobody gets a mail twice")
         for site in sites:
             if any("sent=0 " not in line for line in [*self._day(site), self._week(site, today)]):
                 raise CommandError("demo: a second run sent something", returncode=1)
+        if " sent=0 " not in self._goals(today):
+            raise CommandError("demo: a second run of the reminders sent something", returncode=1)
         self._line()
         self._line(f"All of this took {time.monotonic() - started:.0f} s.")
 
@@ -101,6 +108,10 @@ class Command(BaseCommand):
         """Run what cron starts on Mondays, for this week's, and return the summary line it printed."""
         return self._run("send_message", weekly.LABEL, site.domain, "--date", Week.of(today).start.isoformat())
 
+    def _goals(self, today: date) -> str:
+        """Run what cron starts every third hour, with every learner's clock at nine, and return its summary line."""
+        return self._run(goals.COMMAND, "--date", today.isoformat())
+
     def _run(self, *line: str) -> str:
         self._line(self.style.HTTP_INFO(f"$ manage.py {' '.join(line)}"))
         out = StringIO()
@@ -113,7 +124,7 @@ class Command(BaseCommand):
 
     def _serve(self, port: int) -> None:
         """Serve the outbox and the admin until somebody presses Ctrl-C."""
-        stage.create_staff(STAFF, PASSWORD)
+        goals.welcome(stage.create_staff(STAFF, PASSWORD))
         try:
             listening = server.bound(port)
         except server.NoFreePort as error:
@@ -129,6 +140,7 @@ class Command(BaseCommand):
                 ("Try it", f"{address}{reverse('demo:page')}"),
                 ("The mails", f"{address}/"),
                 ("The admin", f"{address}/admin/"),
+                ("Choose a weekly goal", f"{address}{goals.home_address()}"),
                 ("Write highlights", f"{address}{stage.outline_address()}"),
                 ("Log in as", f"{STAFF}, password {PASSWORD}"),
                 ("Stop", "Ctrl-C"),
