@@ -100,7 +100,9 @@ def test_it_reports_the_week_before_to_each_site_once(first: subprocess.Complete
 def test_it_reminds_of_one_weekly_goal_once(first: subprocess.CompletedProcess[str]) -> None:
     summaries = re.findall(r"^goal_reminder_email due=1 planned=(\d) .*sent=(\d) failed=0 ", first.stdout, re.MULTILINE)
     assert summaries == [("1", "1"), ("0", "0")]
-    assert re.search(r"^  nadia +\d a week +You can still reach your weekly goal in Coastal ", first.stdout, re.MULTILINE)
+    assert re.search(
+        r"^  nadia +\d a week +You can still reach your weekly goal in Coastal ", first.stdout, re.MULTILINE
+    )
 
 
 def test_it_prints_no_address(first: subprocess.CompletedProcess[str]) -> None:
