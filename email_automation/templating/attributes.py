@@ -15,6 +15,7 @@ SCHEMES: Final = frozenset({"http", "https", "mailto", "sms", "tel", "webcal"})
 PICTURE_SCHEMES: Final = frozenset({"http", "https", "cid"})
 PICTURE_DATA: Final = re.compile(r"data:image/(?:gif|jpeg|jpg|png|webp)[;,]", re.IGNORECASE)
 SCHEME: Final = re.compile(r"[^/?#]*?:")
+UNFINISHED: Final = re.compile(r"&#?\w*$")
 #: What has an address begin in a way that nothing after it changes.
 SETTLED: Final = re.compile(r"[^/?#:]*[/?#:]")
 #: Written out anywhere in a template, such a text can only be meant for an address.
@@ -70,8 +71,9 @@ def _address_faults(attribute: Attribute) -> Iterator[TemplateError]:
     for piece in attribute.pieces:
         if piece is None:
             continue
-        # Each piece may be the first one written. One that ends in an allowed scheme cannot complete another.
-        address = _without_blanks(html.unescape(piece))
+        # Each piece may be the first one written. One that ends in an allowed scheme cannot complete another. A
+        # character reference at its end may be any, as a tag may write the rest of it.
+        address = _without_blanks(html.unescape(UNFINISHED.sub("", piece)))
         match = SCHEME.match(address)
         if match and match[0][:-1].lower() not in schemes and not (picture and PICTURE_DATA.match(address)):
             what = match[0] if match[0] != ":" else "a tag and a colon"

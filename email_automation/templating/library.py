@@ -19,11 +19,11 @@ from django.utils.safestring import SafeString
 from .budget import MAX_SIZE
 from .errors import Exhausted
 from .lookup import Markup, Missing, step
-from .nodes import FirstOf, Ratio, Regroup, Sequence
+from .nodes import FirstOf, Ratio, Regroup, Sequence, Spaceless
 
 register = Library()
 
-TAGS: Final = ("comment", "if", "ifchanged", "spaceless", "templatetag", "with")
+TAGS: Final = ("comment", "if", "ifchanged", "templatetag", "with")
 FILTERS: Final = (
     "capfirst", "cut", "default_if_none", "lower", "pluralize", "slugify", "title", "truncatechars", "truncatewords",
     "upper", "urlencode", "wordcount", "yesno",
@@ -56,6 +56,12 @@ def firstof(parser: Any, token: base.Token) -> base.Node:
 def regroup(parser: Any, token: base.Token) -> base.Node:
     """Put elements of a list that share a value into groups."""
     return Regroup(defaulttags.regroup(parser, token))
+
+
+@register.tag
+def spaceless(parser: Any, token: base.Token) -> base.Node:
+    """Write tags without blanks between them."""
+    return Spaceless(defaulttags.spaceless(parser, token).nodelist)
 
 
 @register.tag

@@ -100,12 +100,14 @@ class _Reader:
     def read(self, tokens: list[Token]) -> None:
         skipping = False
         for token in tokens:
-            command = token.contents.partition(" ")[0] if token.token_type is TokenType.BLOCK else ""
+            command = token.contents.split(None, 1)[0] if token.token_type is TokenType.BLOCK else ""
             if skipping or command == "comment":
                 skipping = command != "endcomment"
             elif token.token_type is TokenType.TEXT:
                 self.text(*(token.position or (0, 0)))
                 continue
+            if self.place == "comment":
+                self.stop("a template tag inside an HTML comment; use {# … #} or {% comment %}", token.lineno or 1)
             if self.value is not None:
                 self.value.pieces.append(None)
             if skipping:
@@ -126,7 +128,7 @@ class _Reader:
         self.end_all(0, lambda tag: f"<{tag.name}> is never closed")
 
     def standing(self) -> tuple[Any, ...]:
-        return (self.place, id(self.tag), id(self.value), self.comment_start)
+        return (self.place, id(self.tag), id(self.value))
 
     def level(self, branch: _Branch) -> None:
         """Check that a branch leaves the HTML as it found it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.template import base, defaulttags
 from django.template.exceptions import TemplateSyntaxError
+from django.utils.html import strip_spaces_between_tags
 from django.utils.safestring import SafeString
 
 from .errors import TemplateError
@@ -98,6 +99,14 @@ class Ratio(defaulttags.WidthRatioNode):
             result = ""
         context.budget.write(result)
         return result
+
+
+class Spaceless(defaulttags.SpacelessNode):
+    """Tags without blanks between them. Those at its ends stay: without them, what stands there could become a tag."""
+
+    def render(self, context: Any) -> str:
+        """Return what is inside."""
+        return strip_spaces_between_tags(self.nodelist.render(context))
 
 
 class Sequence:

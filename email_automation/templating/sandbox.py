@@ -243,6 +243,9 @@ def tokens_of(source: str) -> list[base.Token]:
         elif token.token_type is base.TokenType.BLOCK:
             command, *words = token.contents.split() or [""]
             literal = command == "verbatim"
+            # Some of Django's tags take "empty x" or "else x" for their end.
+            if words and (command in ("else", "empty") or (command.startswith("end") and command != "endverbatim")):
+                raise TemplateError(f"{{% {command} %}} has nothing behind its name", line)
             if command in ("if", "elif") and len(words) > MAX_WORDS:
                 raise TemplateError(f"a condition of more than {MAX_WORDS} words", line)
     return tokens

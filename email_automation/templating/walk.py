@@ -9,7 +9,7 @@ from django.template import base, defaulttags, smartif
 
 from .errors import Exhausted, TemplateError
 from .lookup import ANYTHING, kind_of
-from .nodes import FirstOf, Metered, Output, Ratio, Regroup, Sequence, line_of
+from .nodes import FirstOf, Metered, Output, Ratio, Regroup, Sequence, Spaceless, line_of
 from .sandbox import Scope, Template
 
 COMPARISONS: Final = ("<", "<=", ">", ">=", "in", "not in")
@@ -161,7 +161,7 @@ class _Walk:
         if node.asvar:
             self.scope[node.asvar] = "1"
 
-    def spaceless(self, node: defaulttags.SpacelessNode, line: int) -> None:
+    def spaceless(self, node: Spaceless, line: int) -> None:
         self.all(node.nodelist)
 
 
@@ -170,8 +170,8 @@ _VISITS: Final[dict[type, Callable[[_Walk, Any, int], None]]] = {
     defaulttags.ForNode: _Walk.for_,
     defaulttags.WithNode: _Walk.with_,
     defaulttags.IfChangedNode: _Walk.ifchanged,
-    defaulttags.SpacelessNode: _Walk.spaceless,
     FirstOf: _Walk.firstof,
     Regroup: _Walk.regroup,
     Ratio: _Walk.ratio,
+    Spaceless: _Walk.spaceless,
 }

@@ -71,6 +71,12 @@ GOOD = (
     Good("<a class='button' href='{{ cta_url }}'>Go on</a>", "Go on: https://example.com/courses/"),
     Good('<a class="button quiet" href="{{ site_url }}/a?b=1&amp;c=2#d">Go</a>', "Go: https://example.com/a?b=1&c=2#d"),
     Good('<a href="{% if course %}{{ course.url }}{% else %}https://example.com/{% endif %}">Go</a>', "Go: https://"),
+    Good(
+        '<a href="{{ site_url }}/a?b=1&amp;c={{ week_num }}&d={{ week_num }}">Go</a>',
+        "Go: https://example.com/a?b=1&c=3&d=3",
+    ),
+    Good("<p>{% spaceless %}a {% endspaceless %}b</p>", "a b"),
+    Good("{%if user%}\t<p>a</p>{%else%}b{%endif%}", "a"),
     Good('<a href="mailto:help@example.com">Write to us</a>', "Write to us: help@example.com"),
     Good('<a href="tel:+34123">Call</a> <a href="https://a.example/">https://a.example/</a>', "Call: +34123 https://a"),
     Good("<a href=https://a.example title=x>a</a>", "a: https://a.example"),

@@ -121,9 +121,10 @@ filtered = st.builds(
     ),
 )
 tag = st.builds(
-    lambda word, rest: f"{{% {word} {' '.join(rest)} %}}",
+    lambda word, rest, blank: f"{{% {word}{blank}{blank.join(rest)} %}}",
     st.sampled_from(TAGS),
     st.lists(st.one_of(filtered, argument), max_size=5),
+    st.sampled_from((" ", "  ", "\t", "\xa0")),
 )
 piece = st.one_of(
     st.builds(lambda value: f"{{{{ {value} }}}}", filtered),
