@@ -99,15 +99,12 @@ def body_of(request: Request) -> dict[str, Any]:
 
 def course_of(key: str) -> Course:
     """Return the course with a key. Raises Refused."""
-    course = None
-    # A database refuses to look for some of what cannot be printed.
-    if key.isprintable():
-        try:
-            CourseKey.from_string(key)
-        except InvalidKeyError:
-            pass
-        else:
-            course = Course.objects.filter(key=key).first()
+    try:
+        CourseKey.from_string(key)
+    except InvalidKeyError:
+        course = None
+    else:
+        course = Course.objects.filter(key=key).first()
     if course is None:
         raise errors.Refused(404, "course_not_found", "There is no such course.", "course_id")
     return course

@@ -233,7 +233,7 @@ class TestSaving:
         assert CourseGoal.objects.get().user == ann
 
     @pytest.mark.parametrize(
-        "key", ["nonsense", "\x00", "\ud800", "course-v1:a+b+c", "course-v1:é+\u202e+c", "x" * 999]
+        "key", ["nonsense", "\x00", "\ud800", "course-v1:a+b+c", "a/b/\x00", "course-v1:é+\u202e+c", "x" * 999]
     )
     def test_an_impossible_key_is_no_course(self, client: Client, key: str) -> None:
         body = json.dumps({"course_id": key, "subscribed_to_reminders": True})
