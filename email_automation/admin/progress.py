@@ -48,7 +48,7 @@ class WeekFilter(admin.SimpleListFilter):
 class WeeklyProgressReportAdmin(ReadOnlyAdmin):
     """What each learner had done in each course by the end of each week."""
 
-    list_display = ("id", "user", "course", "week_start", "percentage", "email_sent")
+    list_display = ("id", "user", "week_start", "percentage", "email_sent", "course")
     list_filter = (WeekFilter, "email_sent")
     list_select_related = ("user", "course")
     search_fields = ("user__username",)

@@ -77,7 +77,7 @@ class EmailQueueAdmin(ReadOnlyAdmin):
     """The outbox. Its entries are written by events and calls; here one can be sent at once, or withdrawn."""
 
     list_display = (
-        "id", "message", "person", "target_id", "priority", "scheduled_at", "is_processed", "processed_at", "mail",
+        "id", "message", "person", "scheduled_at", "is_processed", "mail", "priority", "target_id", "processed_at",
     )  # fmt: skip
     list_filter = (ProcessedFilter, MessageFilter, PriorityFilter)
     list_select_related = ("recipient",)
