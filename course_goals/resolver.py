@@ -16,7 +16,7 @@ from email_automation import values
 from email_automation.events import mailed_by_site
 from email_automation.language import chosen_language, wishes_of
 from email_automation.links import SiteLinks
-from email_automation.pipeline.conditions import annotated, every
+from email_automation.pipeline.conditions import Condition, annotated, every
 from email_automation.pipeline.resolver import AudienceRow, Draft, Finding, Resolver
 from email_automation.pipeline.run import Run
 
@@ -61,7 +61,7 @@ class GoalReminderResolver(Resolver):
     def eligible(self, run: Run, *, target_ids: Sequence[int] | None = None) -> QuerySet[CourseGoal]:
         """Return the goals that are due, or those of some that still are, the moment of planning left aside."""
         if target_ids is None:
-            return super().eligible(run)
+            return _holding(self.candidates(run), CONDITIONS, run)
         return self.among(run, pk__in=target_ids).filter(every(self.lasting(), run))
 
     def left_out(self, run: Run) -> Mapping[str, int]:
@@ -69,7 +69,7 @@ class GoalReminderResolver(Resolver):
         self._planning = (run.id, readings(run, Zones.stored()))
         further = CONDITIONS[len(DUE) :]
         failing = [When(**{f"holds_{rule.name}": False}, then=Value(rule.name)) for rule in further]
-        due = annotated(self.candidates(run).filter(every(DUE, run)), further, run)
+        due = annotated(_holding(self.candidates(run), DUE, run), further, run)
         reasons = due.annotate(reason=Case(*failing, default=Value(""), output_field=CharField()))
         found = dict(reasons.order_by().values_list("reason").annotate(number=Count("pk")))
         return {rule.name: found[rule.name] for rule in further if rule.name in found}
@@ -145,3 +145,14 @@ class GoalReminderResolver(Resolver):
                 )
             )
         return drafts
+
+
+def _holding(goals: QuerySet[CourseGoal], rules: Sequence[Condition], run: Run) -> QuerySet[CourseGoal]:
+    """Return the goals for which the rules hold, each asked for by its answer.
+
+    PostgreSQL takes `EXISTS` for a join wherever it can, thinks that hardly any row will be left by the first one, and
+    then looks millions of rows up one by one. It cannot look into an answer, so it reads the clocks first and asks the
+    rest of the few goals that are left.
+    """
+    found: QuerySet[CourseGoal] = annotated(goals, rules, run).filter(**{f"holds_{rule.name}": True for rule in rules})
+    return found
