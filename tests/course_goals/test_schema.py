@@ -20,7 +20,8 @@ from course_goals.urls import urlpatterns
 from courses.models import Course
 from tests.factories import CourseGoalFactory
 
-pytestmark = pytest.mark.django_db
+# It asks the same of every database, at length.
+pytestmark = [pytest.mark.django_db, pytest.mark.anywhere]
 
 SCHEMA = "/api/course_home/schema"
 SAVE = "/api/course_home/save_course_goal"
