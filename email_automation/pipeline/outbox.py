@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -33,6 +33,8 @@ from .run import Run
 log = logging.getLogger(__name__)
 
 BATCH = 500
+#: What somebody asks for a minute before the message's day or week is over must not be given up a minute later.
+SHORTEST = timedelta(days=1)
 
 
 class Fact(NamedTuple):
@@ -264,7 +266,7 @@ def _rows_of(
         record=None,
         due={occasion: entry.scheduled_at for occasion, entry in by_occasion.items()},
         priority=priority,
-        expires_at=expires_at,
+        expires_at=expires_at or max(message.expiry(run), run.now + SHORTEST),
         hold=hold,
     )
     return {by_occasion[row.occasion].pk: row for row in rows}
