@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.utils.functional import Promise
 
 from courses.models import ContentItem, Course, Enrollment, Meeting, Payment
+from courses.validators import WEB_ADDRESS
 
 from . import values
 from .links import SiteLinks
@@ -37,6 +38,13 @@ class View:
     language: str
     links: SiteLinks
 
+    def tracked(self, url: str) -> str:
+        """Return a web address with the values that track it; '' for what is none, which leads nowhere."""
+        try:
+            return self.links.tracked(url) if WEB_ADDRESS.match(url) else ""
+        except ValueError:
+            return ""
+
 
 #: The rows a context may hold, and what a template sees of each.
 SHOWN: Final[Mapping[type[Model], Callable[[Any, View], dict[str, Any]]]] = {
@@ -44,7 +52,7 @@ SHOWN: Final[Mapping[type[Model], Callable[[Any, View], dict[str, Any]]]] = {
     Enrollment: lambda row, view: values.enrollment(row, language=view.language),
     Payment: lambda row, view: values.payment(row, language=view.language),
     Meeting: lambda row, view: values.meeting(row, language=view.language),
-    ContentItem: lambda row, view: values.item(row, url=view.links.tracked(row.url) if row.url else ""),
+    ContentItem: lambda row, view: values.item(row, url=view.tracked(row.url)),
     WeeklyProgressReport: lambda row, view: values.report(row, language=view.language),
 }
 _BY_LABEL: Final = {model._meta.label_lower: model for model in SHOWN}

@@ -99,7 +99,7 @@ class NewContentResolver(FactResolver):
         course_url = view.links.course_home(fact.course.key)
         return {
             "course": values.course(fact.course, url=course_url),
-            "items": [values.item(item, url=view.links.tracked(item.url) if item.url else "") for item in items],
+            "items": [values.item(item, url=view.tracked(item.url)) for item in items],
             "item_count": len(items),
             "new_content_description": announcements.description(entry) if entry is not None else "",
             "cta_url": course_url,
