@@ -111,7 +111,8 @@ def ways_on(given: Mapping[str, Any], links: SiteLinks) -> dict[str, str]:
     """Return where a called mail leads: to the course it is about, else to the dashboard."""
     dashboard = links.dashboard()
     about = given.get("course")
-    return {"dashboard_url": dashboard, "cta_url": about["url"] if isinstance(about, Mapping) else dashboard}
+    course_url = about.get("url") if isinstance(about, Mapping) else ""
+    return {"dashboard_url": dashboard, "cta_url": course_url or dashboard}
 
 
 def money(amount: Decimal | None) -> str:

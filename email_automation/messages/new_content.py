@@ -128,7 +128,8 @@ class NewContent(SwitchedMessage):
     @classmethod
     def called(cls, given: Mapping[str, Any], links: SiteLinks) -> dict[str, Any]:
         """Return the links, and that nothing in particular is new where a course is named all the same."""
-        items = given.get("items") or []
+        items = given.get("items")
+        items = items if isinstance(items, list) else []
         known: dict[str, Any] = {"items": items, "item_count": len(items)}
         if items or given.get("course"):
             known["new_content_description"] = ""

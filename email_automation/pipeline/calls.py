@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import QuerySet
 
 from courses.models import Course
@@ -15,8 +17,11 @@ from ..links import SiteLinks
 from ..models import EmailQueue
 from ..packing import Gone, Rows, View, is_row
 from .message import MessageType
+from .outcome import trace
 from .resolver import Draft, Resolver
 from .run import Run
+
+log = logging.getLogger(__name__)
 
 #: Entries of a packed context that the engine itself has put there, for test mails: which template, which language.
 TEMPLATE, LANGUAGE = "$template", "$language"
@@ -42,7 +47,18 @@ class CallResolver(Resolver):
         entries = list(self.rows().filter(pk__in=target_ids).select_related("site", "site__configuration"))
         rows = Rows(entry.context_data for entry in entries)
         wishes = wishes_of({entry.recipient_id for entry in entries if entry.recipient_id is not None})
-        return [self._draft(entry, rows, wishes) for entry in entries]
+        return [self._draft_or_skip(entry, rows, wishes) for entry in entries]
+
+    def _draft_or_skip(self, entry: EmailQueue, rows: Rows, wishes: Mapping[int, str]) -> Draft:
+        try:
+            return self._draft(entry, rows, wishes)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            # What one caller has handed over must not hold up the others' mails at every attempt.
+            log.error("email_queue=%s could not be drafted: %s", entry.pk, trace(error))
+            skip = f"{words.INCOMPLETE}:context"
+            return Draft(target_id=entry.pk, user_id=entry.recipient_id or 0, skip=skip)
 
     def _draft(self, entry: EmailQueue, rows: Rows, wishes: Mapping[int, str]) -> Draft:
         user_id = entry.recipient_id or 0
