@@ -218,8 +218,11 @@ def _checked_moment(name: str, moment: Any) -> datetime:
 def _checked_key(key: str | None) -> str | None:
     if key is None:
         return None
-    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not storable(key):
-        raise ValueError(f"dedupe_key: must be a text of 1 to {LONGEST_KEY} characters without NUL, or None.")
+    # MariaDB does not tell a key from one with a blank behind it.
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not storable(key) or key != key.strip():
+        raise ValueError(
+            f"dedupe_key: must be a text of 1 to {LONGEST_KEY} characters without NUL and outer blanks, or None."
+        )
     return key
 
 

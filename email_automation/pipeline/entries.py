@@ -37,12 +37,12 @@ def written(entries: Sequence[EmailQueue], *, again: bool) -> list[EmailQueue]:
 
 
 def _in_place(entries: Sequence[EmailQueue]) -> list[EmailQueue]:
-    """Write entries over those with the same keys, and return the ones that were.
+    """Write entries over processed ones with the same keys, and return the ones that were.
 
     What has become a mail that is out, or that waits for another attempt, stays: its mail is drafted from it.
     """
     by_key = {entry.dedupe_key: entry for entry in entries}
-    found = list(locked(EmailQueue.objects.filter(dedupe_key__in=by_key).order_by("pk")))
+    found = list(locked(EmailQueue.objects.filter(dedupe_key__in=by_key, is_processed=True).order_by("pk")))
     # Asked behind the lock: somebody may just have used the key.
     mails = EmailLog.objects.filter(pk__in=[stored.log_id for stored in found if stored.log_id is not None])
     mailed = set(mails.exclude(status=words.SKIPPED).values_list("pk", flat=True))

@@ -82,14 +82,18 @@ def trigger(message: type[MessageType], facts: Iterable[Fact], *, again: bool = 
 
 
 def add(entries: Sequence[EmailQueue], *, again: bool = False) -> list[EmailQueue]:
-    """Write entries down, each key once, and have what is due done after the commit; returns what was written.
+    """Write entries down, each key once, and have what is due done after the commit; returns what that is about.
 
-    With `again` an entry also takes the place of one with the same key of which no mail has come.
+    With `again` an entry also takes the place of one with the same key of which no mail has come; for one that still
+    waits somebody is woken up once more.
     """
-    written = stored.written(entries, again=again)
+    found = stored.written(entries, again=again)
+    if again and len(found) < len(entries):
+        rest = {entry.dedupe_key for entry in entries} - {entry.dedupe_key for entry in found}
+        found += stored.due().filter(dedupe_key__in=rest)
     now = timezone.now()
-    _wake_for([entry for entry in written if entry.scheduled_at <= now])
-    return written
+    _wake_for([entry for entry in found if entry.scheduled_at <= now])
+    return found
 
 
 def _wake_for(entries: Iterable[EmailQueue]) -> None:

@@ -211,7 +211,13 @@ class TestAKey:
         assert SERVICE.send_email(ann, name, context, course=course, dedupe_key=key) is True
         assert the_row().status == words.SENT
 
-    @pytest.mark.parametrize("key", ["", 7, "x" * (LONGEST_KEY + 1), "a\0b", "\ud800"])
+    def test_is_told_from_one_that_looks_alike(self, ann: Any) -> None:
+        for key in ("welcome", "Welcome", "wel come", "wélcome", "welcome\u200b"):
+            assert SERVICE.send_email(ann, "enrollment", dedupe_key=key) is True, key
+            assert SERVICE.send_email(ann, "enrollment", dedupe_key=key) is False, key
+        assert len(mail.outbox) == 5
+
+    @pytest.mark.parametrize("key", ["", " ", "a ", 7, "x" * (LONGEST_KEY + 1), "a\0b", "\ud800"])
     def test_that_cannot_be_stored_is_refused(self, ann: Any, key: Any) -> None:
         with pytest.raises(ValueError, match=f"dedupe_key: .*{LONGEST_KEY}"):
             SERVICE.send_email(ann, "enrollment", dedupe_key=key)

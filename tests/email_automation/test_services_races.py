@@ -76,7 +76,8 @@ def test_send_now_what_a_process_that_died_was_holding_once_its_lease_is_over(mo
 def test_read_a_queryset_while_others_write_and_after_the_connection_was_lost() -> None:
     # More than any cursor reads at once; who is inactive costs least.
     User.objects.bulk_create(User(username=f"u{number}", is_active=False) for number in range(1050))
-    User.objects.filter(pk__in=User.objects.order_by("-pk")[:5]).update(is_active=True, email="ann@example.com")
+    some = list(User.objects.order_by("-pk").values_list("pk", flat=True)[:5])
+    User.objects.filter(pk__in=some).update(is_active=True, email="ann@example.com")
     send_now = outbox.send_now
 
     def with_company(entries: Any) -> list[str]:

@@ -81,9 +81,10 @@ def test_a_key_that_is_used_up_says_so(ann: Any) -> None:
     SERVICE.send_email(ann, "enrollment", dedupe_key="k")
     with transaction.atomic():
         assert SERVICE.send_email(ann, "enrollment", dedupe_key="k") is False
-        assert SERVICE.send_email(ann, "enrollment", dedupe_key="l") is True
-        assert SERVICE.send_email(ann, "enrollment", dedupe_key="l") is False
+        assert SERVICE.send_email(ann, "enrollment", {"custom_message": "First"}, dedupe_key="l") is True
+        assert SERVICE.send_email(ann, "enrollment", {"custom_message": "Second"}, dedupe_key="l") is False
     assert len(mail.outbox) == 2
+    assert "First" in mail.outbox[1].body
 
 
 def test_a_key_given_back_can_be_used(ann: Any) -> None:
