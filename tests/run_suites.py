@@ -66,7 +66,8 @@ def suites(services: dict[str, Service]) -> list[Suite]:
     without = "".join(f" and not {name}" for name in ("redis", "browser") if services[name].problem)
     together = f"not chaos and not browser{without}"
     # What a browser shows does not depend on the database behind it, and what asks none runs once.
-    alone = f"(chaos or browser){without}"
+    on_one = " and not every_message" if services["postgres"].url else ""
+    alone = f"(chaos or browser){on_one}{without}"
     chosen = [Suite("sqlite, one at a time", "", alone, parallel=False, may_be_empty=True)]
     if url := services["mariadb"].url:
         chosen.append(Suite("mariadb", url, f"mariadb and not anywhere and {together}"))
