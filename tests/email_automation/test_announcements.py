@@ -19,7 +19,8 @@ from courses.models import ContentItem
 from email_automation import announcements, consent, tasks, words
 from email_automation.events import HOLD, STOP
 from email_automation.models import EmailLog, EmailQueue
-from email_automation.pipeline import dispatch, message, outbox, sweep, wake
+from email_automation.pipeline import dispatch, entries, message, outbox, sweep, wake
+from email_automation.pipeline.delivery import SLICE
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -130,9 +131,9 @@ class TestTheWindow:
             publish(course)
         (window,) = windows()
         with at(NOON + WINDOW - timedelta(microseconds=1)):
-            assert outbox.extended(window, announcements.ITEMS, [7])
+            assert entries.extended(window, announcements.ITEMS, [7])
         with at(NOON + WINDOW):
-            assert not outbox.extended(window, announcements.ITEMS, [8])
+            assert not entries.extended(window, announcements.ITEMS, [8])
         (window,) = windows()
         assert announcements.item_ids(window)[1:] == [7]
 
@@ -231,6 +232,23 @@ class TestTheWindow:
                 publish(course)
             costs.append(len(queries) - len(silent))
         assert max(costs) <= 18
+
+    def test_that_is_many_mails_is_handed_to_all_workers(
+        self, course: Any, committed: Commit, settings: Any, monkeypatch: Any
+    ) -> None:
+        for _ in range(SLICE + 30):
+            enrolled(course)
+        with at(NOON), committed():
+            publish(course)
+        woken: list[Any] = []
+        monkeypatch.setattr(wake.current_app, "send_task", lambda name, **options: woken.append((name, options)))
+        settings.CELERY_BROKER_URL = "memory://"
+        with at(NOON + WINDOW):
+            assert tasks.process_queued([windows()[0].pk])[words.SENT] == SLICE
+            ((name, options),) = woken
+            assert (name, options["queue"], len(options["args"][0])) == (wake.DELIVER_TASK, "lifecycle", 30)
+            assert tasks.deliver_mails(options["args"][0])[words.SENT] == 30
+        assert len(set(sent_to())) == SLICE + 30
 
     def test_closes_with_the_same_statements_for_one_and_for_fifty(self, committed: Commit) -> None:
         costs = []

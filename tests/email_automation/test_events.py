@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -354,6 +355,26 @@ def test_a_broker_that_is_away_costs_time_only(
     assert "the broker is away (ConnectionError)" in caplog.text
     assert mail.outbox == []
     assert sweep.sweep()[words.SENT] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("send_enrollment_email", "user_id, course_id, enrollment_id"),
+        ("send_payment_confirmation_email", "user_id, payment_id"),
+        ("send_demo_completed_email", "user_id, course_id, meeting_id"),
+        ("send_new_content_notification", "course_id, content_description"),
+        ("generate_weekly_progress_reports", ""),
+        ("send_weekly_progress_email", "report_id"),
+        ("process_email_queue", ""),
+        ("cleanup_old_email_logs", ""),
+    ],
+)
+def test_tasks_keep_their_names_and_arguments(name: str, arguments: str) -> None:
+    task = current_app.tasks[f"email_automation.tasks.{name}"]
+    assert getattr(tasks, name).name == task.name
+    assert ", ".join(inspect.signature(task.run).parameters) == arguments
+    assert (task.acks_late, task.reject_on_worker_lost) == (True, True)
 
 
 @EACH
