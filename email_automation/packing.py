@@ -26,9 +26,7 @@ LONGEST: Final = 100_000
 #: Whole numbers are smaller, as in a column of a database.
 BIG: Final = 2**63
 #: What the engine itself puts into every mail.
-RESERVED: Final = frozenset(
-    {"user", "site_name", "site_url", "brand", "unsubscribe_url", "preferences_url", "language", "direction", "is_test"}
-)
+RESERVED: Final = frozenset({*values.EXAMPLES, "brand", "context"} - {*values.ABOUT})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -229,3 +230,14 @@ def test_the_last_step_is_allowed() -> None:
     assert html("{% for x in l %}{% endfor %}", l=[0] * (MAX_STEPS - 2)) == ""
     with pytest.raises(TemplateError):
         html("{% for x in l %}{% endfor %}", l=[0] * (MAX_STEPS - 1))
+
+
+def test_a_text_that_would_be_too_long_is_never_made() -> None:
+    values = {"l": ["a"] * 1000, "x": "b" * 100_000}
+    tracemalloc.start()
+    try:
+        with pytest.raises(TemplateError, match="writes more than"):
+            html("{{ l|join:x }}", **values)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -6,13 +6,14 @@ import io
 import json
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from email_automation import setup, words
-from email_automation.models import EmailPreference
+from email_automation.models import EmailPreference, EmailTemplate
 from email_automation.pipeline import message
 from email_automation.pipeline.message import Beat
 from tests import factories
@@ -38,10 +39,18 @@ def test_case_001_run_twice_everything_exists_once_and_an_edit_is_kept() -> None
     people = factories.UserFactory.create_batch(3)
     EmailPreference.objects.create(user=people[0], goal_emails=False)
     scheduled = sum(kind.beat is not None for kind in message.all_messages())
-    assert run("--create-preferences") == f"setup_email_automation beat_entries={scheduled + 2} preferences=2"
+    templates = len(list(message.all_messages())) * len(settings.LANGUAGES)
+    assert run("--create-preferences") == (
+        f"setup_email_automation templates={templates} beat_entries={scheduled + 2} preferences=2"
+    )
+    edited = EmailTemplate.objects.get(email_type="enrollment", language="en")
+    edited.subject = "Glad you are here"
+    edited.save()
     PeriodicTask.objects.filter(name=setup.QUEUE_ENTRY).update(enabled=False)
     before = entries()
-    assert run("--create-preferences") == "setup_email_automation beat_entries=0 preferences=0"
+    assert run("--create-preferences") == "setup_email_automation templates=0 beat_entries=0 preferences=0"
+    assert EmailTemplate.objects.count() == templates
+    assert EmailTemplate.objects.get(pk=edited.pk).subject == "Glad you are here"
     assert entries() == before
     assert not PeriodicTask.objects.get(name=setup.QUEUE_ENTRY).enabled
     assert EmailPreference.objects.count() == 3
