@@ -99,11 +99,20 @@ class Readings:
         )
         # The first name that matches decides, so a usable name of the account hides what the browser says.
         whens = [
-            When(Q(**{f"{path}__in": names}), then=Value(known, output_field=output_field))
+            When(Q(**{f"{path}__in": names}), then=_Given(known, output_field=output_field))
             for path, stored in stages
             for known, names in _by_value(stored, value).items()
         ]
-        return Case(*whens, default=Value(value(self.zones.others), output_field=output_field))
+        return Case(*whens, default=_Given(value(self.zones.others), output_field=output_field))
+
+
+class _Given(Value):
+    """A value of ours in a statement; MariaDB has to be told that a moment is one, or answers with its text."""
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        """Return the value as a moment where it is one."""
+        sql, parameters = self.as_sql(compiler, connection, **context)
+        return (f"CAST({sql} AS DATETIME(6))" if isinstance(self.value, datetime) else sql), parameters
 
 
 def _by_value(stored: Mapping[str, ZoneInfo], value: Callable[[ZoneInfo], T]) -> dict[T, list[str]]:

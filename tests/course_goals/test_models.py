@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from course_goals.models import CourseGoal, CourseGoalReminderStatus
@@ -41,7 +41,8 @@ def mailed(goal: CourseGoal, monday: str, status: str = words.SENT, **fields: An
 )
 def test_case_012_refuses_impossible_days_and_reminders_without_a_goal(fields: dict[str, Any]) -> None:
     goal = CourseGoalFactory()
-    with pytest.raises(IntegrityError), transaction.atomic():
+    # MariaDB's columns know their smallest number themselves.
+    with pytest.raises((IntegrityError, DataError)), transaction.atomic():
         CourseGoal.objects.filter(pk=goal.pk).update(**fields)
 
 
