@@ -241,3 +241,8 @@ def test_a_text_that_would_be_too_long_is_never_made() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_spaceless_makes_no_tag_of_what_was_none() -> None:
+    assert html("{% spaceless %}< {% endspaceless %}b> <p>a</p>\n <p>b</p>") == "< b> <p>a</p>\n <p>b</p>"
+    assert html("{% spaceless %}<p>a</p>\n <p>b</p>{% endspaceless %}") == "<p>a</p><p>b</p>"
