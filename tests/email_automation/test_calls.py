@@ -83,6 +83,11 @@ def paid(user: Any) -> dict[str, Any]:
     return {"payment": factories.PaymentFactory(user=user, is_successful=True)}
 
 
+def test_one_about_a_course_of_the_callers_own_leads_to_the_dashboard(ann: Any) -> None:
+    assert SERVICE.send_email(ann, "enrollment", {"course": {"title": "Of my own"}}) is True
+    assert "Of my own" in mail.outbox[0].body
+
+
 def test_one_that_cannot_be_drafted_is_skipped_and_named_in_the_log(
     ann: Any, course: Any, monkeypatch: Any, caplog: Any
 ) -> None:
