@@ -100,10 +100,14 @@ def mark_processed(entries: Sequence[EmailQueue], rows: Mapping[int, EmailLog], 
 def hasten(ids: Sequence[int]) -> list[EmailQueue]:
     """Make waiting entries due at once, and return those that are.
 
-    One that is due already keeps its instant: mails that were claimed of it carry that in their keys.
+    One that is due already keeps its instant: its mails are claimed by that. So the clock is read behind the lock,
+    or an entry that falls due while the lock is waited for would be moved away from under whoever plans it.
     """
-    now = timezone.now()
-    EmailQueue.objects.filter(pk__in=ids, is_processed=False, scheduled_at__gt=now).update(scheduled_at=now)
+    with transaction.atomic():
+        waiting = EmailQueue.objects.filter(pk__in=ids, is_processed=False).order_by("pk")
+        held_ids = list(locked(waiting).values_list("pk", flat=True))
+        now = timezone.now()
+        EmailQueue.objects.filter(pk__in=held_ids, scheduled_at__gt=now).update(scheduled_at=now)
     return list(due(ids))
 
 
