@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.db import models, router, transaction
 
-from courses.bulk import locked
+from courses.bulk import locked, retry_on_deadlock
 
 
 class ObservedModel(models.Model):
@@ -21,7 +21,21 @@ class ObservedModel(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save and, in the same transaction, tell what is new."""
+        """Save and, in the same transaction, tell what is new.
+
+        Receivers lock rows too, so two savers can meet in a lock cycle; whose transaction the database gave up starts
+        again, unless it is part of a larger one.
+        """
+        pk, adding = self.pk, self._state.adding
+
+        def attempt() -> None:
+            # As before a try that was rolled back.
+            self.pk, self._state.adding = pk, adding
+            self._save_and_tell(*args, **kwargs)
+
+        retry_on_deadlock(attempt)()
+
+    def _save_and_tell(self, *args: Any, **kwargs: Any) -> None:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         update_fields = kwargs.get("update_fields")
         with transaction.atomic(using=using):

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from django.core import serializers
-from django.db import connection, models, transaction
+from django.db import OperationalError, connection, models, transaction
 from django.db.models import F
 from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
 
 from courses import signals
+from courses.bulk import MARIADB_DEADLOCK
 from courses.models import ContentItem, Participant, Payment
 from tests.courses.helpers import heard
 from tests.factories import (
@@ -308,3 +309,25 @@ def test_survives_a_receiver_that_fails(caplog: pytest.LogCaptureFixture) -> Non
         signals.payments_completed.disconnect(dispatch_uid=f"{fails.__module__}.{fails.__qualname__}")
     assert Payment.objects.get().is_successful
     assert f"payments={payment.pk}" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_save_whose_receivers_met_a_lock_cycle_starts_again_and_tells_once(stored: bool) -> None:
+    item = ContentItemFactory(is_published=False) if stored else ContentItemFactory.build(course=CourseFactory())
+    item.is_published = True
+    heard_of: list[int] = []
+
+    def given_up_once(items: list[ContentItem], **kwargs: Any) -> None:
+        heard_of.append(items[0].pk)
+        if len(heard_of) == 1:
+            raise OperationalError(MARIADB_DEADLOCK, "Deadlock found when trying to get lock")
+
+    signals.content_published.connect(given_up_once, weak=False)
+    try:
+        item.save()
+    finally:
+        signals.content_published.disconnect(given_up_once)
+    assert len(heard_of) == 2
+    assert ContentItem.objects.get().is_published
+    assert ContentItem.objects.get().pk == item.pk == heard_of[1]
