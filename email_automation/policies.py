@@ -6,6 +6,7 @@ from edx_ace.channel import ChannelType
 from edx_ace.message import Message
 from edx_ace.policy import Policy, PolicyResult
 
+from . import consent
 from .models import CourseOptOut, EmailPreference
 from .pipeline import message as messages
 from .pipeline.letters import CHECKED_BY_ENGINE
@@ -27,6 +28,7 @@ class BulkEmailOptout(Policy):  # type: ignore[misc]  # edx_ace has no type info
         transactional = bool(message.options.get("transactional"))
         denied = (
             preference.suppressed_at is not None
+            or bool(consent.suppressed_among([message.recipient.email_address or ""]))
             or not preference.accepts(self._category(message))
             or (
                 not transactional

@@ -55,9 +55,11 @@ class EmailPreference(models.Model):
 
     def can_receive_email(self, email_type: str) -> bool:
         """Return whether the person may get this message. Raises ValueError for an unknown message name."""
+        from .. import consent
         from ..pipeline import message
 
-        return self.suppressed_at is None and self.accepts(message.get(email_type).category)
+        wanted = self.accepts(message.get(email_type).category)
+        return wanted and self.suppressed_at is None and not consent.suppressed_among([self.user.email])
 
     def epoch(self, name: str) -> int:
         """Return the number that unsubscribe links of a category, or of `course:<id>`, must carry to be valid."""

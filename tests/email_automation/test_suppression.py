@@ -10,9 +10,13 @@ from django.core.signing import Signer
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from edx_ace.channel import ChannelType
+from edx_ace.message import Message
+from edx_ace.recipient import Recipient
 
 from email_automation import consent, words
 from email_automation.models import EmailLog, EmailPreference, ProviderEventCount, SuppressedAddress
+from email_automation.policies import BulkEmailOptout
 from tests import factories
 
 from .test_consent import planned
@@ -188,3 +192,18 @@ class TestAdmin:
         assert root.post(f"{COUNTS}{row.pk}/change/", {"number": 7}).status_code == 403
         assert root.post(f"{COUNTS}{row.pk}/delete/", {"post": "yes"}).status_code == 403
         assert not EmailLog.objects.exists()
+
+
+def test_mail_that_a_host_sends_by_itself_and_its_question_know_the_address_too() -> None:
+    erased, other = factories.UserFactory(), factories.UserFactory()
+    consent.remember(erased.email, reason=consent.ERASED)
+    for person, denied in ((erased, {ChannelType.EMAIL}), (other, set())):
+        letter = Message(
+            app_label="host",
+            name="hello",
+            recipient=Recipient(person.pk, person.email),
+            language="en",
+            expiration_time=None,
+        )
+        assert BulkEmailOptout().check(letter).deny == denied
+        assert EmailPreference.of(person.pk).can_receive_email("enrollment") is not bool(denied)
