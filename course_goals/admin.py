@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
 from django.db.models import Field, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 
 from courses.models import Course
+from email_automation.admin.history import LookOnlyHistory
 from email_automation.admin.paging import LargeTableAdmin, WordFilter
 
 from . import services, tokens
@@ -47,7 +46,7 @@ class DaysFilter(WordFilter):
 
 
 @admin.register(CourseGoal)
-class CourseGoalAdmin(LargeTableAdmin, SimpleHistoryAdmin):
+class CourseGoalAdmin(LargeTableAdmin, LookOnlyHistory):
     """Weekly goals with their history, which is only to look at."""
 
     form = GoalForm
@@ -105,18 +104,6 @@ class CourseGoalAdmin(LargeTableAdmin, SimpleHistoryAdmin):
         )
         if goal is not None:
             obj.pk, obj.unsubscribe_token = goal.pk, goal.unsubscribe_token
-
-    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return that an old version is only to look at: a withdrawn consent does not come back with it."""
-        return True
-
-    def history_form_view(
-        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        """Show an old version."""
-        if request.method == "POST":
-            raise PermissionDenied
-        return super().history_form_view(request, object_id, version_id, extra_context)
 
     @admin.display(description=_("token"))
     def token(self, goal: CourseGoal) -> str:

@@ -6,19 +6,18 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.db.models import Q, QuerySet
 from django.forms import Field
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 
 from courses.models import Course
 
 from .. import consent, words
 from ..forms import EmailPreferenceForm
 from ..models import CourseOptOut, EmailPreference
+from .history import LookOnlyHistory
 from .paging import LargeTableAdmin
 
 SOURCE = "admin"
@@ -26,7 +25,7 @@ PEOPLE_FOUND = 100
 SUPPRESSION = ("suppressed_at", "suppression_reason")
 
 
-def _people(term: str) -> list[int]:
+def people(term: str) -> list[int]:
     """Return the ids of who has exactly this number, user name or address."""
     found = Q(**{get_user_model().USERNAME_FIELD: term}) | Q(email=term)
     if term.isascii() and term.isdigit():
@@ -35,7 +34,7 @@ def _people(term: str) -> list[int]:
 
 
 @admin.register(EmailPreference)
-class EmailPreferenceAdmin(LargeTableAdmin, SimpleHistoryAdmin):
+class EmailPreferenceAdmin(LargeTableAdmin, LookOnlyHistory):
     """Preferences, with their history; a change takes effect at once."""
 
     form = EmailPreferenceForm
@@ -51,7 +50,7 @@ class EmailPreferenceAdmin(LargeTableAdmin, SimpleHistoryAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """Find one person's row."""
         term = search_term.strip()
-        return (queryset.filter(user_id__in=_people(term)) if term else queryset), False
+        return (queryset.filter(user_id__in=people(term)) if term else queryset), False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields; suppression shows where there is one."""
@@ -90,18 +89,6 @@ class EmailPreferenceAdmin(LargeTableAdmin, SimpleHistoryAdmin):
             row._history_user = request.user  # type: ignore[attr-defined]  # read by simple_history
             row.save(source=SOURCE)
 
-    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return that an old version is only to look at: consent that was withdrawn does not come back with it."""
-        return True
-
-    def history_form_view(
-        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        """Show an old version."""
-        if request.method == "POST":
-            raise PermissionDenied
-        return super().history_form_view(request, object_id, version_id, extra_context)
-
     @admin.display(description=_("off"))
     def categories_off(self, row: EmailPreference) -> str:
         """Return the categories that are off one by one."""
@@ -127,4 +114,4 @@ class CourseOptOutAdmin(LargeTableAdmin):
         if not term:
             return queryset, False
         courses = list(Course.objects.filter(key=term).values_list("pk", flat=True))
-        return queryset.filter(Q(user_id__in=_people(term)) | Q(course_id__in=courses)), False
+        return queryset.filter(Q(user_id__in=people(term)) | Q(course_id__in=courses)), False

@@ -16,7 +16,7 @@ from ..models import WeeklyProgressReport
 from ..weeks import DAYS, Week
 from .log import as_day
 from .paging import ReadOnlyAdmin
-from .preferences import _people
+from .preferences import people
 
 WEEKS_OFFERED = 8
 
@@ -68,7 +68,7 @@ class WeeklyProgressReportAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """Find one person's reports."""
         term = search_term.strip()
-        return (queryset.filter(user_id__in=_people(term)) if term else queryset), False
+        return (queryset.filter(user_id__in=people(term)) if term else queryset), False
 
     @admin.display(description=_("completed"))
     def percentage(self, row: WeeklyProgressReport) -> str:

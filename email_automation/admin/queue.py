@@ -23,7 +23,7 @@ from ..pipeline import entries, outbox
 from ..views.outbox import title_of
 from .log import MessageFilter
 from .paging import KeysetChangeList, ReadOnlyAdmin, WordFilter
-from .preferences import _people
+from .preferences import people
 
 BOTH = (True, False)
 STATES = {"no": False, "yes": True}
@@ -103,7 +103,7 @@ class EmailQueueAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = Q(recipient_id__in=_people(term))
+        found = Q(recipient_id__in=people(term))
         if term.isascii() and term.isdigit():
             found |= Q(pk=int(term))
         return queryset.filter(found), False
