@@ -161,7 +161,7 @@ def _send(backend: BaseEmailBackend, mail: EmailMultiAlternatives) -> str:
         if "metadata" not in vars(mail):
             raise
         # Said before anything is sent. Without it, reports are matched by the provider's id alone.
-        del mail.metadata  # type: ignore[attr-defined]
+        del mail.metadata  # type: ignore[attr-defined]  # django-anymail's own, set in `build`
         return _send(backend, mail)
     # django-anymail says so; SMTP has no such id.
     status = getattr(mail, "anymail_status", None)

@@ -19,10 +19,10 @@ class _Progress:
 
     def data(self, msg: Any) -> Any:
         try:
-            return super().data(msg)  # type: ignore[misc]
+            return super().data(msg)  # type: ignore[misc]  # smtplib's, which this is mixed into
         except smtplib.SMTPDataError:
             # smtplib leaves the refused mail open, and the server would refuse the next one for it.
-            self._rset()  # type: ignore[attr-defined]
+            self._rset()  # type: ignore[attr-defined]  # as above
             raise
 
     def getreply(self) -> tuple[int, bytes]:
