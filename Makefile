@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
-APPS := courses email_automation schedules course_goals
+APPS := courses email_automation schedules course_goals license_notifications subsidy_requests
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types bench messages clean

@@ -21,7 +21,16 @@ setup(
     license="AGPL-3.0-or-later",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=["courses*", "email_automation*", "schedules*", "course_goals*"]),
+    packages=find_packages(
+        include=[
+            "courses*",
+            "email_automation*",
+            "schedules*",
+            "course_goals*",
+            "license_notifications*",
+            "subsidy_requests*",
+        ]
+    ),
     package_data={"": ["templates/**/*", "locale/**/*", "static/**/*", "py.typed"]},
     install_requires=requirements("base"),
     extras_require={

@@ -34,7 +34,7 @@ class MessageRun(models.Model):
 
     message = models.CharField(max_length=100)
     site = models.ForeignKey(Site, on_delete=models.CASCADE)
-    slot = models.CharField(max_length=20, help_text=_("The day, or the minute for messages that run often."))
+    slot = models.CharField(max_length=32, help_text=_("The day, or the moment for messages that run often."))
     status = models.CharField(max_length=10, default=RUNNING)
     audience = models.PositiveIntegerField(default=0)
     sent = models.PositiveIntegerField(default=0)

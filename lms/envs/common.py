@@ -53,6 +53,8 @@ INSTALLED_APPS = [
     "email_automation",
     "schedules",
     "course_goals",
+    "license_notifications",
+    "subsidy_requests",
 ]
 
 MIDDLEWARE = [

@@ -1,0 +1,11 @@
+"""Django's entry point to licence notices."""
+
+from django.apps import AppConfig
+
+
+class LicenseNotificationsConfig(AppConfig):
+    """Licences, and notices of how far they are used up."""
+
+    name = "license_notifications"
+    verbose_name = "Licence notices"
+    default_auto_field = "django.db.models.BigAutoField"
