@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 VERSION = "0.1.0"
+APPS = ("courses", "email_automation", "schedules", "course_goals", "license_notifications", "subsidy_requests")
 HERE = Path(__file__).resolve().parent
 
 

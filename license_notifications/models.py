@@ -1,4 +1,4 @@
-"""Licences and who has to hear of them. `services` writes all of it but NotificationTimestamp, which `memory` writes."""
+"""Licences and who has to hear of them. `services` writes it all but NotificationTimestamp, which is `memory`'s."""
 
 from __future__ import annotations
 
