@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-import traceback
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from courses.logs import trace as trace
 
 from .. import words
 
@@ -84,10 +85,3 @@ class Tally(Counter[str]):
         return {
             key.removeprefix(f"{word}:"): number for key, number in sorted(self.items()) if key.startswith(f"{word}:")
         }
-
-
-def trace(error: BaseException) -> str:
-    """Return an error's type and place, for the log; its text may hold an address or a name."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames[-3:]]
-    return " ".join([type(error).__name__, "at", *(places or ["an unknown place"])])

@@ -85,11 +85,11 @@ def test_the_task_sweeps_and_returns_counts(rows: list[int]) -> None:
 
 def test_a_worker_tells_of_faults_too(rows: list[int], monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     monkeypatch.setattr("edx_ace.presentation.render", lambda *args: 1 / 0)
-    with caplog.at_level(logging.ERROR, "email_automation.alerts"):
+    with caplog.at_level(logging.ERROR, "courses.alerts"):
         tasks.deliver_mails(rows)
         EmailLog.objects.update(next_attempt_at=timezone.now())
         tasks.deliver_mails(rows)
-    told = [record.getMessage() for record in caplog.records if record.name == "email_automation.alerts"]
+    told = [record.getMessage() for record in caplog.records if record.name == "courses.alerts"]
     assert len(told) == 1
     assert "faults=7" in told[0]
 
@@ -115,20 +115,20 @@ def test_by_default_an_alert_is_a_line_in_the_log_and_a_mail_to_admins(settings:
     (sent,) = mail.outbox
     assert sent.to == ["ops@example.com"]
     assert "process_email_queue faults=2 errors=OperationalError" in sent.body
-    (line,) = [record for record in caplog.records if record.name == "email_automation.alerts"]
+    (line,) = [record for record in caplog.records if record.name == "courses.alerts"]
     assert line.levelname == "ERROR"
 
 
 def test_faults_of_mails_without_a_run_are_told_of_once_an_hour(caplog: Any) -> None:
     for _ in range(3):
         alerts.announce("process_email_queue", faults())
-    assert len([record for record in caplog.records if record.name == "email_automation.alerts"]) == 1
+    assert len([record for record in caplog.records if record.name == "courses.alerts"]) == 1
 
 
 def test_a_sink_that_fails_breaks_nothing_and_the_others_are_told(settings: Any, caplog: Any) -> None:
     settings.ALERT_SINKS = ["email_automation.nowhere", "email_automation.alerts.log_line"]
     alerts.announce("process_email_queue", faults())
-    text = [record.getMessage() for record in caplog.records if record.name == "email_automation.alerts"]
+    text = [record.getMessage() for record in caplog.records if record.name == "courses.alerts"]
     assert "alert sink email_automation.nowhere failed" in text[0]
     assert text[1] == "faults: process_email_queue faults=2"
 
