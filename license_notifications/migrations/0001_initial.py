@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('email_automation', '0004_alter_messagerun_slot'),
+        ('email_automation', '0004_longer_run_slots'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
