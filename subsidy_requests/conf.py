@@ -1,0 +1,28 @@
+"""The Django settings of subsidy requests and what they are when a project leaves them out. `docs/settings.md` has all."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+
+EMAIL: Final = "email"
+BRAZE: Final = "braze_campaign"
+CHANNELS: Final = (BRAZE, EMAIL)
+OWN_TABLE: Final = "subsidy_requests.roles.AssignedRoles"
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "LEARNER_PORTAL_BASE_URL": "",
+    "SUBSIDY_APPROVAL_WINDOW_SECONDS": 600,
+    "SUBSIDY_REPUBLISH_AFTER_SECONDS": 1800,
+    "SUBSIDY_REPUBLISH_MAX": 3,
+    "SUBSIDY_REQUESTS_AUTHENTICATION_CLASSES": [],
+    "SUBSIDY_REQUESTS_CALLS_PER_MINUTE": 120,
+    "SUBSIDY_REQUESTS_CHANNEL": BRAZE,
+    "SUBSIDY_REQUESTS_ROLES": OWN_TABLE,
+}
+
+
+def setting(name: str) -> Any:
+    """Return a setting of subsidy requests, or its default. Raises KeyError for a name that is none of theirs."""
+    return getattr(settings, name, DEFAULTS[name])
