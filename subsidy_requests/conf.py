@@ -1,4 +1,4 @@
-"""The Django settings of subsidy requests and what they are when a project leaves them out. `docs/settings.md` has all."""
+"""The Django settings of subsidy requests and their defaults. `docs/settings.md` explains each."""
 
 from __future__ import annotations
 
