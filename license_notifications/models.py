@@ -30,7 +30,8 @@ class CustomerAgreement(models.Model):
 
     uuid = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     enterprise_customer_uuid = models.UUIDField(_("enterprise"), unique=True)
-    enterprise_customer_name = models.CharField(_("name"), max_length=255)
+    # Indexed, because the admin lists agreements by name.
+    enterprise_customer_name = models.CharField(_("name"), max_length=255, db_index=True)
     enterprise_customer_slug = models.SlugField(
         _("slug"), max_length=128, unique=True, null=True, blank=True, help_text=_("Its place in the admin portal.")
     )
@@ -81,7 +82,10 @@ class SubscriptionPlan(models.Model):
                 violation_error_message=_("expiration_date: must be after start_date."),
             ),
         ]
-        indexes = [models.Index(fields=["should_auto_apply_licenses", "expiration_date"], name="license_plan_choice")]
+        indexes = [
+            models.Index(fields=["should_auto_apply_licenses", "expiration_date"], name="license_plan_choice"),
+            models.Index(fields=["created", "uuid"], name="license_plan_created"),
+        ]
 
     def __str__(self) -> str:
         return self.title
@@ -183,18 +187,18 @@ class EnterpriseAdmin(models.Model):
     """One person as the administrator of one enterprise: the embedded directory, or our copy of the platform's.
 
     `anchor_at` is since when they are active; weeks count from it, and once written it stays. `account` is the local
-    account whose preferences count.
+    account whose preferences count; a save finds or makes it, and the next run does so for rows written in bulk.
     """
 
     JOINED: Final = "joined"
     CREATED: Final = "created"
 
     ecu_id = models.BigIntegerField(
-        _("ECU"), unique=True, help_text=_("The number of this link; blank gives the next free one.")
+        _("ECU"), unique=True, blank=True, help_text=_("The number of this link; blank gives the next free one.")
     )
     enterprise_customer_uuid = models.UUIDField(_("enterprise"))
     account = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="administers", editable=False
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="administers", editable=False
     )
     lms_user_id = models.PositiveBigIntegerField(_("LMS user"))
     user_name = models.CharField(_("user name"), max_length=150)
