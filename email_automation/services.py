@@ -165,8 +165,9 @@ def _send(call: _Call, entries: Sequence[EmailQueue]) -> list[str]:
     if not wake.in_transaction():
         return outbox.send_now(entries)
     written = outbox.add(entries, again=True)
-    people = policy.verdicts(call.kind, [entry.recipient_id for entry in entries if entry.recipient_id is not None])
-    willing = [entry in written and not people[entry.recipient_id or 0].refusal for entry in entries]
+    addressees = [policy.Addressee(entry.recipient_id or 0) for entry in entries]
+    people = policy.verdicts(call.kind, addressees)
+    willing = [entry in written and not people[whom].refusal for entry, whom in zip(entries, addressees, strict=True)]
     return [words.SENT if sends else words.SKIPPED for sends in willing]
 
 

@@ -217,7 +217,7 @@ def test_reading_costs_the_same_for_one_and_for_fifty(
         with CaptureQueriesContext(connection) as queries:
             rows = [row for page in resolver.audience(started) for row in page]
         counts["audience"].append(len(queries))
-        targets, people = [row.target_id for row in rows], [row.user_id for row in rows]
+        targets, people = [row.target_id for row in rows], [policy.addressee(row) for row in rows]
         with CaptureQueriesContext(connection) as queries:
             assert len(resolver.drafts(started, targets)) == len(rows)
         counts["drafts"].append(len(queries))

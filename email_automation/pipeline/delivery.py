@@ -35,7 +35,10 @@ SLICE = 50
 
 @dataclass(frozen=True)
 class Checked:
-    """Who of some targets gets a mail now: the drafts, what policy read of their people, and why the others do not."""
+    """Who of some targets gets a mail now: the drafts, what policy read of their people, and why the others do not.
+
+    `people` and `refused` are by target id.
+    """
 
     drafts: list[Draft]
     people: Mapping[int, policy.Verdict]
@@ -129,12 +132,16 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
         return
     brand = sites.brand(rows[0].site)
     done: tuple[EmailLog, Outcome] | None = None
+    together: list[letters.Letter] = []
     try:
         while waiting and not (done and done[1].unreachable):
             row, draft = waiting.popleft()
-            letter = letters.prepare(message, run, row, draft, checked.people[draft.user_id], brand)
+            letter = letters.prepare(message, run, row, draft, checked.people[draft.target_id], brand)
             if isinstance(letter, Outcome):
                 tally.update(ledger.settle([row], letter))
+                continue
+            if letters.takes_many(letter):
+                together.append(letter)
                 continue
             step = ledger.finish_and_begin(done, (row, letter.prepared, message.lease))
             _note(tally, done, step.recorded)
@@ -164,6 +171,20 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
                 unreachable=True,
             )
             tally.update(ledger.settle([row for row, _ in waiting], behind))
+    for bundle in letters.bundles(together):
+        _deliver_together(message, bundle, tally)
+
+
+def _deliver_together(message: type[MessageType], bundle: Sequence[letters.Letter], tally: Tally) -> None:
+    """Hand the mails of a bundle off in one call: all begun in one write, all finished in one transaction."""
+    begun = ledger.begin_all([(letter.row, letter.prepared, message.lease) for letter in bundle])
+    going = [letter for letter in bundle if letter.row.pk in begun]
+    if not going:
+        return
+    outcome = letters.hand_off_together(going)
+    done = [(letter.row, outcome) for letter in going]
+    for each, recorded in zip(done, ledger.finish_all(done), strict=True):
+        _note(tally, each, recorded)
 
 
 def _note(tally: Tally, done: tuple[EmailLog, Outcome] | None, recorded: Outcome | None) -> None:

@@ -15,10 +15,11 @@ from courses.bulk import slices
 from .. import alerts
 from ..conf import setting
 from ..models import MessageRun
-from . import ledger, runs, wake
+from . import ledger, runs, waiting, wake
 from .delivery import SLICE, deliver
 from .message import MessageType
 from .outcome import trace
+from .patience import Patience
 from .planning import Summary as Summary
 from .planning import planned
 from .run import Run
@@ -57,6 +58,24 @@ def run_daily(
     return total
 
 
+def run_part(
+    message: type[MessageType], run: Run, record: MessageRun | None, *, patience: Patience, size: int = SLICE
+) -> Summary:
+    """Plan a run whose record its app keeps, and deliver it here, batch by batch, waiting where `patience` allows.
+
+    Every mail it claims has ended when it returns, unless `patience` leaves what waits to the sweep. An error that ends
+    planning is logged and noted in the summary; alerts are the app's.
+    """
+    summary = Summary(days=[run.day])
+    try:
+        for planned_together in planned(message, run, summary, record):
+            for batch in slices(planned_together, size):
+                summary.tally.update(patience.deliver(batch))
+    except Exception as error:
+        _break_off(run, None, error, summary)
+    return summary
+
+
 def run_one(message: type[MessageType], run: Run, *, progress: Progress | None = None) -> Summary:
     """Plan one run and have its mails delivered: by workers where there is a broker, else here.
 
@@ -70,15 +89,15 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
         if run.leaves_record and message.slot(run):
             record = runs.open_run(message, run)
             message.prepare(run)
-        for log_ids in planned(message, run, summary, record):
-            claimed += log_ids
+        for batch in planned(message, run, summary, record):
+            claimed += batch
         if record is not None:
             runs.end_planning(record, audience=summary.audience, skipped=summary.left_out)
-        waiting = claimed if record is None else ledger.waiting_ids(record)
+        log_ids = claimed if record is None else waiting.waiting_ids(record)
         if setting("CELERY_BROKER_URL"):
-            _enqueue(message, waiting, summary)
+            _enqueue(message, log_ids, summary)
         else:
-            _deliver_here(waiting, summary, progress)
+            _deliver_here(log_ids, summary, progress)
     except Exception as error:
         _break_off(run, record, error, summary)
     try:
@@ -90,6 +109,12 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
     if not summary.ok:
         alerts.announce(run.message, summary.tally, errors=summary.errors, record=record)
     return summary
+
+
+def settle_overdue() -> None:
+    """Decide about mails whose worker fell silent and those whose time has passed, as every sweep does first."""
+    ledger.resolve_doubts()
+    ledger.expire()
 
 
 def _enqueue(message: type[MessageType], log_ids: Sequence[int], summary: Summary) -> None:
@@ -124,8 +149,8 @@ def _add_up(summary: Summary, record: MessageRun | None, claimed: Sequence[int])
     """Complete a summary, so that its audience is the sum of what became of it."""
     if setting("CELERY_BROKER_URL"):
         # Workers may have been quick. What ends from here on until the next line was not this command's doing either.
-        summary.tally.update(ledger.standing(claimed))
-    summary.retry = ledger.unfinished(record=record, log_ids=claimed)
+        summary.tally.update(waiting.standing(claimed))
+    summary.retry = waiting.unfinished(record=record, log_ids=claimed)
     accounted = summary.sent + summary.failed + sum(summary.skipped.values()) + summary.retry
     # Rows that an earlier try of the run left behind may be of people who are not due any more.
     summary.audience = max(summary.audience, accounted)

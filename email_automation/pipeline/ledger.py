@@ -7,22 +7,22 @@ is in `writes`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from django.contrib.sites.models import Site
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Count, F, Max, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
-from courses.bulk import insert_if_absent, locked, retry_on_deadlock, slices
+from courses.bulk import insert_if_absent, locked, retry_on_deadlock
 
 from .. import words
 from ..models import EmailLog, EmailPreference, MessageRun
 from . import message as messages
-from . import receipts, writes
+from . import receipts, waiting, writes
 from .message import MessageType
 from .outcome import Outcome, Tally
 from .run import Run
@@ -36,7 +36,9 @@ BEING_SENT = (words.SENDING, words.UNKNOWN)
 
 
 class Wanted(Protocol):
-    """A mail to claim a row for: what it is about (nothing, for a call), to whom, and the text of its key."""
+    """A mail to claim a row for: what it is about (nothing, for a call), to whom, the text of its key, and where it
+    goes if not to the account's address.
+    """
 
     @property
     def target_id(self) -> int | None: ...
@@ -44,6 +46,8 @@ class Wanted(Protocol):
     def user_id(self) -> int: ...
     @property
     def occasion(self) -> str: ...
+    @property
+    def address(self) -> str: ...
 
 
 class Step(NamedTuple):
@@ -90,7 +94,7 @@ def claim(
             EmailLog(
                 recipient_id=row.user_id,
                 email_type=message.NAME,
-                to_address=run.override or addresses[row.user_id],
+                to_address=run.override or row.address or addresses[row.user_id],
                 target_id=row.target_id,
                 category=message.category,
                 priority=message.priority if priority is None else priority,
@@ -128,38 +132,6 @@ def _next_paced_start(gap: timedelta) -> datetime:
     return max(now, last + gap) if last else now
 
 
-def claimed_already(run: Run, occasions: Iterable[str]) -> set[str]:
-    """Return which occasions somebody has claimed, without claiming anything; for dry runs."""
-    keys = {run.key(occasion): occasion for occasion in occasions}
-    taken = EmailLog.objects.filter(dedupe_key__in=keys).values_list("dedupe_key", flat=True)
-    return {keys[key] for key in taken if key is not None}
-
-
-def waiting_ids(record: MessageRun) -> list[int]:
-    """Return the rows of a run that could be sent now: what was just claimed, and what an earlier try left behind."""
-    return list(_free().filter(run=record).order_by("priority", "next_attempt_at", "id").values_list("id", flat=True))
-
-
-def due_ids(limit: int) -> list[int]:
-    """Return the ids of the rows that could be sent now and nobody holds, urgent ones first, then oldest."""
-    return list(_free().order_by("priority", "next_attempt_at", "id").values_list("id", flat=True)[:limit])
-
-
-def _free(held: Collection[UUID | None] = ()) -> QuerySet[EmailLog]:
-    """Return the rows that are due and that no worker holds, but for those that carry one of the tokens `held`.
-
-    Rows of a message that is not known here are left alone: their app may be newer than this process.
-    """
-    now = timezone.now()
-    return EmailLog.objects.filter(
-        Q(lease_expires_at=None) | Q(lease_expires_at__lt=now) | Q(claim_token__in=held),
-        status=words.PENDING,
-        next_attempt_at__lte=now,
-        expires_at__gt=now,
-        email_type__in=[kind.NAME for kind in messages.all_messages()],
-    )
-
-
 @retry_on_deadlock
 def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list[EmailLog]:
     """Take the due rows among `log_ids` for this worker, and return them in the order of sending.
@@ -170,7 +142,7 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list
     """
     now, token = timezone.now(), uuid4()
     with transaction.atomic(durable=True):
-        mine = _free(held).filter(pk__in=log_ids)
+        mine = waiting.free(held).filter(pk__in=log_ids)
         mine.update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
         return list(
             EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
@@ -210,7 +182,7 @@ def _step(done: tuple[EmailLog, Outcome] | None, following: Beginning | None) ->
 def _try_step(done: tuple[EmailLog, Outcome] | None, following: Beginning | None) -> Step:
     if done is None or not messages.get(done[0].email_type).wants_on_finish():
         return _write(done, following)
-    recorded = _finish_and_tell(*done)
+    (recorded,) = finish_all([done])
     return Step(recorded, following is not None and _write(None, following).begun)
 
 
@@ -237,19 +209,43 @@ def _write(done: tuple[EmailLog, Outcome] | None, following: Beginning | None) -
 
 
 @retry_on_deadlock
-def _finish_and_tell(row: EmailLog, outcome: Outcome) -> Outcome | None:
-    """Write an outcome and tell the message's app of it, in one transaction."""
+def begin_all(beginnings: Sequence[Beginning]) -> set[int]:
+    """Turn leased rows to `sending`, in one statement, and return the ids of those that may be handed off."""
     now = timezone.now()
-    columns = writes.ending(row, outcome, now)
+    changes = [
+        writes.Change(row, (words.PENDING,), writes.beginning(row, prepared, lease, now=now))
+        for row, prepared, lease in beginnings
+    ]
+    ids = {row.pk for row, _, _ in beginnings}
+    if writes.change_each(changes, now) == len(changes):
+        return ids
+    tokens = {row.pk: row.claim_token for row, _, _ in beginnings}
+    sending = EmailLog.objects.filter(pk__in=ids, status=words.SENDING).values_list("pk", "claim_token")
+    return {pk for pk, token in sending if token == tokens[pk]}
+
+
+@retry_on_deadlock
+def finish_all(done: Sequence[tuple[EmailLog, Outcome]]) -> list[Outcome | None]:
+    """Write the outcomes of some mails of one message and tell its app of them, in one transaction.
+
+    Returns each outcome as the row has it, None where the row is not ours any more.
+    """
+    now = timezone.now()
+    changes = [writes.Change(row, BEING_SENT, writes.ending(row, outcome, now)) for row, outcome in done]
+    kind = messages.get(done[0][0].email_type)
     with transaction.atomic():
-        changed = EmailLog.objects.filter(pk=row.pk, status__in=BEING_SENT, claim_token=row.claim_token).update(
-            updated_at=now, **columns
-        )
-        stored = EmailLog.objects.defer("content").filter(pk=row.pk).first()
-        if changed and stored is not None:
-            messages.get(row.email_type).on_finish([stored])
-    ended_so = stored is not None and stored.status == columns["status"]
-    return writes.as_written(outcome, columns) if ended_so else None
+        writes.change_each(changes, now)
+        stored = EmailLog.objects.defer("content").in_bulk([row.pk for row, _ in done])
+        # The statement's own time of change says which rows were still ours.
+        ours = [row for _, row in sorted(stored.items()) if row.updated_at == now]
+        if ours and kind.wants_on_finish():
+            kind.on_finish(ours)
+    return [
+        writes.as_written(outcome, change.columns)
+        if row.pk in stored and stored[row.pk].status == change.columns["status"]
+        else None
+        for (row, outcome), change in zip(done, changes, strict=True)
+    ]
 
 
 def settle(rows: Sequence[EmailLog], outcome: Outcome) -> Tally:
@@ -266,6 +262,17 @@ def settle(rows: Sequence[EmailLog], outcome: Outcome) -> Tally:
         held = EmailLog.objects.filter(pk__in=[row.pk for row in group], status=words.PENDING, claim_token=token)
         changed = writes.change_all(held, columns, kinds=[messages.get(name)])
         tally.note(writes.as_written(outcome, columns), changed, run_id=run_id)
+    return tally
+
+
+def give_up(log_ids: Sequence[int]) -> Tally:
+    """Fail what still waits for another attempt, and return the counts; for runs that leave nothing behind."""
+    tally = Tally()
+    rows = EmailLog.objects.filter(pk__in=log_ids, status=words.PENDING)
+    for reason in sorted(set(rows.values_list("reason", flat=True))):
+        columns = {"lease_expires_at": None, "reason": f"{words.GAVE_UP}:{reason}"[:100], "status": words.FAILED}
+        changed = writes.change_all(rows.filter(reason=reason), columns)
+        tally.note(Outcome(status=words.FAILED, reason=words.GAVE_UP), changed)
     return tally
 
 
@@ -328,26 +335,6 @@ def resolve_doubts() -> dict[str, int]:
         # The token stays: should the silent worker still speak, its outcome replaces `unknown`.
         counts["unknown"] += writes.change_all(rows, doubtful | {"status": words.UNKNOWN}, kinds=kinds)
     return counts
-
-
-def standing(log_ids: Sequence[int]) -> Tally:
-    """Return the counts of how rows have ended; those that have not are left out."""
-    tally = Tally()
-    for batch in slices(log_ids, BATCH):
-        found = EmailLog.objects.filter(pk__in=batch).exclude(status__in=(words.PENDING, words.SENDING))
-        for status, reason, number in found.order_by().values_list("status", "reason").annotate(number=Count("pk")):
-            tally.note(Outcome(status=words.SENT if status in words.HANDED_OFF else status, reason=reason), number)
-    return tally
-
-
-def unfinished(*, record: MessageRun | None, log_ids: Sequence[int]) -> int:
-    """Count the rows that have not ended: those of a run, or of a test run, which has no record, by their ids."""
-    if record is not None:
-        return EmailLog.objects.filter(run=record, status__in=(words.PENDING, words.SENDING)).count()
-    return sum(
-        EmailLog.objects.filter(pk__in=batch, status__in=(words.PENDING, words.SENDING)).count()
-        for batch in slices(log_ids, BATCH)
-    )
 
 
 @retry_on_deadlock

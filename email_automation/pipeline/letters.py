@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.template import TemplateDoesNotExist
@@ -26,8 +29,10 @@ from edx_ace.renderers import RenderedEmail
 from edx_ace.utils.signals import send_ace_message_sent_signal
 
 from courses import sites
+from courses.bulk import slices
 
 from .. import consent, headers, links, values, words
+from ..channels.braze import CAMPAIGN, Campaign
 from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
 from ..channels.mail import REFERENCE, direction_of, document
 from ..conf import setting
@@ -143,6 +148,16 @@ def _ace_message(
         FILE_PATH: f"{setting('ACE_MESSAGES_DIR')}/{row.pk}.html",
         REFERENCE: receipts.reference(row),
     }
+    if channel := message.channel():
+        letter.options |= {
+            "override_default_channel": channel,
+            CAMPAIGN: Campaign(
+                name=message.campaign(draft),
+                trigger_properties=draft.shared,
+                external_user_id=draft.external_user_id,
+                recipient_properties=draft.personal,
+            ),
+        }
     letter.headers = headers.for_mail(
         brand=brand,
         domain=row.site.domain,
@@ -197,14 +212,40 @@ def channel_name(channel: Channel) -> str:
     return next((name for name, known in registered.items() if known is channel), type(channel).__name__)
 
 
+def takes_many(letter: Letter) -> bool:
+    """Return whether the mail's channel takes several mails in one call."""
+    return hasattr(letter.channel, "deliver_batch")
+
+
+def bundles(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
+    """Yield the mails that go out in one call: of one channel and cohort, as many as the channel takes."""
+    cohorts: dict[tuple[int, str, str], list[Letter]] = {}
+    for letter in letters:
+        campaign = letter.message.options[CAMPAIGN]
+        said = json.dumps(campaign.trigger_properties, sort_keys=True)
+        cohorts.setdefault((id(letter.channel), campaign.name, said), []).append(letter)
+    for cohort in cohorts.values():
+        yield from slices(cohort, cohort[0].channel.batch_size)
+
+
 def hand_off(letter: Letter) -> Outcome:
     """Give one mail to its channel, and say what came of it in our words."""
-    to_file = isinstance(letter.channel, FileEmailChannel)
+    return _outcome([letter], lambda: letter.channel.deliver(letter.message, letter.rendered))
+
+
+def hand_off_together(letters: Sequence[Letter]) -> Outcome:
+    """Give the mails of a bundle to their channel in one call, and say what came of all of them."""
+    return _outcome(letters, lambda: letters[0].channel.deliver_batch([letter.message for letter in letters]))
+
+
+def _outcome(letters: Sequence[Letter], deliver: Callable[[], Any]) -> Outcome:
+    channel, ids = letters[0].channel, ",".join(str(letter.row.pk) for letter in letters)
+    to_file = isinstance(channel, FileEmailChannel)
     # edx_ace's file channel prints each mail, which nobody reads and which holds an address.
     quiet = contextlib.redirect_stdout(io.StringIO()) if to_file else contextlib.nullcontext()
     try:
         with quiet:
-            provider_id = letter.channel.deliver(letter.message, letter.rendered)
+            provider_id = deliver()
     except DeliveryInDoubt as error:
         # A provider that takes mails and does not answer would leave every mail behind this one in doubt.
         return Outcome(status=words.UNKNOWN, reason=words.IN_DOUBT, detail=str(error), unreachable=True)
@@ -222,10 +263,19 @@ def hand_off(letter: Letter) -> Outcome:
         # A file that cannot be written is for us to mend, a lost connection is not.
         return Outcome(status=words.PENDING, reason="connection", detail=_described(error), ours=to_file)
     except Exception as error:
-        log.error(
-            "email_log=%s could not be handed to channel %s: %s", letter.row.pk, letter.prepared.channel, trace(error)
-        )
+        log.error("email_log=%s could not be handed to channel %s: %s", ids, letters[0].prepared.channel, trace(error))
         return Outcome(status=words.PENDING, reason="channel_error", detail=_described(error), ours=True)
+    for letter in letters:
+        _say_sent(letter)
+    # ACE's own channels return nothing, ours the provider's id where there is one. A provider that is reached by SMTP
+    # gives none, and reports by the Message-ID.
+    known_by = provider_id if isinstance(provider_id, str) and provider_id else letters[0].prepared.message_id
+    return Outcome(
+        status=words.SENT, provider_message_id=str(known_by), detail=str(getattr(provider_id, "warning", ""))
+    )
+
+
+def _say_sent(letter: Letter) -> None:
     # Some receiver's mistake must not make a mail that is out look as if it were not.
     with contextlib.suppress(Exception):
         send_ace_message_sent_signal(letter.channel, letter.message)
@@ -236,10 +286,6 @@ def hand_off(letter: Letter) -> Outcome:
         letter.message.uuid,
         ",".join(map(str, letter.message.context.get("course_ids") or ())),
     )
-    # ACE's own channels return nothing, ours the provider's id where there is one. A provider that is reached by SMTP
-    # gives none, and reports by the Message-ID.
-    known_by = provider_id if isinstance(provider_id, str) and provider_id else letter.prepared.message_id
-    return Outcome.sent(known_by)
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -14,6 +14,7 @@ from django.utils.module_loading import module_has_submodule
 from edx_ace.message import MessageType as AceMessageType
 
 from .. import words
+from .outcome import retry_delay
 from .run import Run
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     #: Days after the run day on which the mail still makes sense; also how far back missed days are caught up.
     max_lateness: ClassVar[int] = 0
     max_attempts: ClassVar[int] = 8
+    #: Whether an outage leaves a mail half of its attempts; if not, it uses them up like any other failure.
+    patient: ClassVar[bool] = True
     beat: ClassVar[Beat | None] = None
     #: What its drafts put into `shared` and `personal`: every name with an example, which is what editors of templates
     #: see and what their templates are tried with. A list has at least one element, a dict every key.
@@ -123,6 +126,21 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     @classmethod
     def on_finish(cls, rows: Sequence[EmailLog]) -> None:
         """Follow outcomes, inside the ledger's own transaction."""
+
+    @classmethod
+    def retry_delay(cls, attempts: int) -> timedelta:
+        """Return how long to wait after so many attempts, at least."""
+        return retry_delay(attempts)
+
+    @classmethod
+    def channel(cls) -> str:
+        """Return the name of the ACE channel that takes its mails, '' for the ordinary one."""
+        return ""
+
+    @classmethod
+    def campaign(cls, draft: Draft) -> str:
+        """Return under which name a service that keeps the text itself knows this mail."""
+        return cls.NAME
 
     @classmethod
     def called(cls, given: Mapping[str, Any], links: SiteLinks) -> dict[str, Any]:

@@ -176,6 +176,7 @@ class _Wanted(NamedTuple):
     target_id: int | None
     user_id: int
     occasion: str
+    address: str = ""
 
 
 class Claimed(NamedTuple):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import groupby
 
 from courses.bulk import slices
 
 from .. import words
 from ..conf import setting
 from ..models import MessageRun
-from . import ledger, policy
+from . import ledger, policy, waiting
 from .delivery import SLICE, check
 from .message import MessageType
 from .outcome import OURS, Outcome, Tally
@@ -77,7 +78,7 @@ class Summary:
 
 
 def planned(message: type[MessageType], run: Run, summary: Summary, record: MessageRun | None) -> Iterator[list[int]]:
-    """Go through the audience and claim a row for everybody who may be mailed; yields the claimed ids by pages."""
+    """Go through the audience and claim a row for everybody who may be mailed; yields the claimed ids by batches."""
     if not message.gate(run, "enqueue"):
         log.info("message=%s site=%s day=%s is switched off: nothing planned", run.message, run.site_id, run.day)
         return
@@ -89,11 +90,11 @@ def planned(message: type[MessageType], run: Run, summary: Summary, record: Mess
         summary.left_out.note(Outcome.skipped(reason), number)
     for page in resolver.audience(run):
         summary.audience += len(page)
-        people = policy.verdicts(message, {row.user_id for row in page})
+        people = policy.verdicts(message, {policy.addressee(row) for row in page})
         opted_out = _course_opt_outs(message, page)
         willing = []
         for row in page:
-            refusal = people[row.user_id].refusal
+            refusal = people[policy.addressee(row)].refusal
             if not refusal and (row.user_id, row.course_id) in opted_out:
                 refusal = words.OPTED_OUT_COURSE
             if refusal:
@@ -103,10 +104,17 @@ def planned(message: type[MessageType], run: Run, summary: Summary, record: Mess
         if run.dry_run:
             _rehearse(message, run, willing, summary)
         elif willing:
-            addresses = {row.user_id: people[row.user_id].address for row in willing}
+            addresses = {row.user_id: people[policy.addressee(row)].address for row in willing}
             expiring = {row.occasion: row.expires_at for row in willing if row.expires_at is not None}
             rows = ledger.claim(message, run, willing, addresses=addresses, record=record, gap=gap, expiring=expiring)
-            yield [row.pk for row in rows]
+            yield from _batches(willing, {row.occasion: row.pk for row in rows})
+
+
+def _batches(page: Sequence[AudienceRow], claimed: Mapping[str, int]) -> Iterator[list[int]]:
+    """Yield the ids that were claimed for a page, in its order, those of another batch apart."""
+    for _, rows in groupby(page, key=lambda row: row.batch):
+        if log_ids := [claimed[row.occasion] for row in rows if row.occasion in claimed]:
+            yield log_ids
 
 
 def _course_opt_outs(message: type[MessageType], page: Sequence[AudienceRow]) -> set[tuple[int, int | None]]:
@@ -118,7 +126,7 @@ def _course_opt_outs(message: type[MessageType], page: Sequence[AudienceRow]) ->
 
 
 def _rehearse(message: type[MessageType], run: Run, page: Sequence[AudienceRow], summary: Summary) -> None:
-    taken = ledger.claimed_already(run, [row.occasion for row in page])
+    taken = waiting.claimed_already(run, [row.occasion for row in page])
     free = [row.target_id for row in page if row.occasion not in taken]
     summary.targets += free
     for target_ids in slices(free, SLICE):

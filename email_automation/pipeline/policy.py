@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -12,7 +13,7 @@ from django.core.validators import validate_email
 from .. import consent, words
 from ..models import CourseOptOut, EmailPreference
 from .message import MessageType
-from .resolver import Draft
+from .resolver import AudienceRow, Draft
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,29 @@ class Verdict:
     epochs: dict[str, int] = field(default_factory=dict)
 
 
-def verdicts(message: type[MessageType], user_ids: Collection[int]) -> dict[int, Verdict]:
-    """Return a verdict for each person, in three statements. Who has no account left is `inactive_user`."""
-    users = get_user_model()._default_manager.in_bulk(list(set(user_ids)))
+class Addressee(NamedTuple):
+    """A person, and where to mail that person if not at the account's own address."""
+
+    user_id: int
+    address: str = ""
+
+
+def verdicts(message: type[MessageType], addressees: Collection[Addressee]) -> dict[Addressee, Verdict]:
+    """Return a verdict for each addressee, in three statements. Who has no account left is `inactive_user`."""
+    users = get_user_model()._default_manager.in_bulk(list({user_id for user_id, _ in addressees}))
     preferences = {row.user_id: row for row in EmailPreference.objects.filter(user_id__in=users)}
-    suppressed = consent.suppressed_among({(user.email or "").strip() for user in users.values()})
+    addresses = {
+        each: (each.address or users[each.user_id].email or "").strip() for each in addressees if each.user_id in users
+    }
+    suppressed = consent.suppressed_among(set(addresses.values()))
     found = {}
-    for user_id in user_ids:
-        user = users.get(user_id)
+    for each in addressees:
+        user_id, user = each.user_id, users.get(each.user_id)
         if user is None:
-            found[user_id] = Verdict(user_id, refusal=words.INACTIVE_USER)
+            found[each] = Verdict(user_id, refusal=words.INACTIVE_USER)
             continue
         preference = preferences.get(user_id) or EmailPreference(user_id=user_id)
-        address = (user.email or "").strip()
+        address = addresses[each]
         names = {
             "first_name": user.first_name,
             "last_name": user.last_name,
@@ -51,7 +62,7 @@ def verdicts(message: type[MessageType], user_ids: Collection[int]) -> dict[int,
         refusal = _refusal(
             message, address, preference, disabled=message.disabled(user), suppressed=address in suppressed
         )
-        found[user_id] = Verdict(user_id, address, refusal, names, preference.token_epochs)
+        found[each] = Verdict(user_id, address, refusal, names, preference.token_epochs)
     return found
 
 
@@ -87,10 +98,22 @@ def course_opt_outs(user_ids: Iterable[int], course_ids: Iterable[int] | None = 
     return set(found.values_list("user_id", "course_id"))
 
 
+def verdict_of(message: type[MessageType], user_id: int, address: str = "") -> Verdict:
+    """Return the verdict for one person."""
+    addressee = Addressee(user_id, address)
+    return verdicts(message, [addressee])[addressee]
+
+
+def addressee(mail: AudienceRow | Draft) -> Addressee:
+    """Return to whom a planned or drafted mail goes."""
+    return Addressee(mail.user_id, mail.address)
+
+
 def refusals(message: type[MessageType], drafts: Collection[Draft]) -> tuple[dict[int, Verdict], dict[int, str]]:
-    """Return the verdicts by user id, and by target id the reason of each draft that must not go out."""
-    people = verdicts(message, {draft.user_id for draft in drafts})
-    refused = {draft.target_id: people[draft.user_id].refusal for draft in drafts if people[draft.user_id].refusal}
+    """Return by target id the verdict for each draft, and the reason of those that must not go out."""
+    found = verdicts(message, {addressee(draft) for draft in drafts})
+    people = {draft.target_id: found[addressee(draft)] for draft in drafts}
+    refused = {target_id: verdict.refusal for target_id, verdict in people.items() if verdict.refusal}
     about = {draft.course_id for draft in drafts if draft.course_id is not None}
     if about and not message.transactional:
         out = course_opt_outs({draft.user_id for draft in drafts}, about)

@@ -123,6 +123,7 @@ class _Wanted(NamedTuple):
     target_id: int | None
     user_id: int
     occasion: str
+    address: str = ""
 
 
 @retry_on_deadlock

@@ -25,7 +25,8 @@ class AudienceRow(NamedTuple):
 
     `course_id` is the one course it is about, where that is known before it is drafted: then who opted out of the
     course is left out while planning. `expires_at` is when, on the run's own clock, this mail must not go out any more,
-    where that is not the message's own expiry.
+    where that is not the message's own expiry. `address` is where it goes, where that is not the account's address.
+    Mails of another `batch` are never handed off in one call; those of one batch stand together.
     """
 
     target_id: int
@@ -33,6 +34,8 @@ class AudienceRow(NamedTuple):
     occasion: str
     course_id: int | None = None
     expires_at: datetime | None = None
+    address: str = ""
+    batch: str = ""
 
 
 @dataclass(kw_only=True)
@@ -43,8 +46,9 @@ class Draft:
     may print or test for being empty and nothing else. `course_id` is the course the mail is about (the first of
     several), `course_keys` all of them; `about` holds what every template may say of it under `course`, where `shared`
     has no such value itself. `occasion`, where it is set, must be the one the row was claimed for. A draft
-    with `skip` set is not sent, and the word is the reason. `template_id` names a row of EmailTemplate that is to be
-    used whether it is active or not, for test mails.
+    with `skip` set is not sent, and the word is the reason. `address` is where it goes, where that is not the account's
+    address; `external_user_id` is what a service that keeps a list of people of its own calls the person.
+    `template_id` names a row of EmailTemplate that is to be used whether it is active or not, for test mails.
     """
 
     target_id: int
@@ -58,6 +62,8 @@ class Draft:
     enrollment_id: int | None = None
     payment_id: int | None = None
     template_id: int | None = None
+    address: str = ""
+    external_user_id: str = ""
     occasion: str = ""
     skip: str = ""
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, tzinfo
-from typing import Self
+from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
 
 from django.utils import timezone
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """Everything a resolver may know of the moment: the instant `now` (aware, UTC) and the run day `day`.
 
-    `override` is the address that gets every mail of a test run; `dry_run` plans without writing. `triggered` says that
-    an event or a call started it and not the clock: then somebody has named the targets, and no window is asked about.
+    `part` names the part of the audience that is planned, where the message can be planned in parts; '' is everybody.
+    `memory` holds what was read once for the whole run. `override` is the address that gets every mail of a test run;
+    `dry_run` plans without writing. `triggered` says that an event or a call started it and not the clock: then
+    somebody has named the targets, and no window is asked about.
     """
 
     message: str
@@ -25,6 +30,8 @@ class Run:
     override: str = ""
     dry_run: bool = False
     triggered: bool = False
+    part: str = ""
+    memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     id: UUID = field(default_factory=uuid4)
 
     def __post_init__(self) -> None:
@@ -66,7 +73,14 @@ class Run:
 
     def on(self, day: date) -> Run:
         """Return the run of another day with the same instant, as a caught-up day has."""
-        return replace(self, day=day, id=uuid4())
+        return replace(self, day=day, id=uuid4(), memory={})
+
+    def once(self, name: str, read: Callable[[], T]) -> T:
+        """Return what `read` gives, which is asked once a run: everybody of it is told by the same figures."""
+        if name not in self.memory:
+            self.memory[name] = read()
+        found: T = self.memory[name]
+        return found
 
     def key(self, occasion: str) -> str:
         """Return the dedupe key of an occasion; a test run has its own, so that it uses up nobody's."""

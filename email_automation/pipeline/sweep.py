@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from .. import alerts, words
 from ..conf import setting
-from . import chores, entries, ledger, outbox, runs
+from . import chores, entries, ledger, outbox, runs, waiting
 from .delivery import SLICE, deliver
 from .outcome import OURS, Outcome, Tally, trace
 
@@ -42,7 +42,7 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
             tally[OURS] += len(claimed.faulty)
             if claimed.late:
                 tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
-            log_ids = ledger.due_ids(room)
+            log_ids = waiting.due_ids(room)
             if not log_ids and not claimed.entries:
                 break
             tally.update(deliver(log_ids))

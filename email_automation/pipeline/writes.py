@@ -20,7 +20,7 @@ from .. import words
 from ..models import EmailLog
 from . import message as messages
 from .message import MessageType
-from .outcome import Outcome, retry_delay
+from .outcome import Outcome
 
 Columns = dict[str, Any]
 
@@ -74,7 +74,7 @@ def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
     if status in (words.PENDING, words.FAILED):
         columns["attempts"] = attempts
     if status == words.PENDING:
-        columns["next_attempt_at"] = max(outcome.retry_at or now, now + retry_delay(attempts))
+        columns["next_attempt_at"] = max(outcome.retry_at or now, now + kind.retry_delay(attempts))
         columns["claim_token"] = None
     elif status == words.SENT:
         columns["sent_at"] = now
@@ -85,10 +85,11 @@ def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
 
 
 def _attempts_used(row: EmailLog, outcome: Outcome) -> int:
-    if not (outcome.unreachable or outcome.reason in MENDABLE):
+    kind = messages.get(row.email_type)
+    if not kind.patient or not (outcome.unreachable or outcome.reason in MENDABLE):
         return row.attempts + 1
     # An outage is no judgement on a mail: it uses up half of its attempts and no more, and `expires_at` ends it.
-    half = max(messages.get(row.email_type).max_attempts // 2, 1)
+    half = max(kind.max_attempts // 2, 1)
     return max(row.attempts, min(row.attempts + 1, half))
 
 
@@ -136,11 +137,13 @@ class Change(NamedTuple):
 
 
 def change_each(changes: Sequence[Change], now: datetime) -> int:
-    """Set other columns on each of one or two rows in one UPDATE, and return how many rows matched.
+    """Set other columns on each of some rows in one UPDATE, and return how many rows matched.
 
     Written as SQL: it is the one statement of every mail, and putting it together as expressions takes the ORM longer
     than everything else that is done for a mail but rendering it.
     """
+    if not changes:
+        return 0
     names = {name for change in changes for name in change.columns}
     # MariaDB evaluates SET from left to right, so what the others depend on comes last.
     ordered = [

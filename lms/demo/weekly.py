@@ -60,13 +60,13 @@ def unreported(site: Site, monday: date) -> Iterator[report.Unsent]:
     kind = messages.get(LABEL)
     sentences = {condition.name: condition.sentence for condition in kind.resolver.conditions}
     failing = kind.resolver().failing(kind.starting(site.pk, day=monday), [place.pk for place in places])
-    people = policy.verdicts(kind, {place.user_id for place in places})
+    people = policy.verdicts(kind, {policy.Addressee(place.user_id) for place in places})
     withdrawn = dict(_mails(site, monday).values_list("target_id", "reason"))
     for place in places:
         if reason := failing.get(place.pk, ""):
             in_words = f"not true: {sentences[reason]}"
         else:
-            reason = people[place.user_id].refusal or withdrawn.get(place.pk, "")
+            reason = people[policy.Addressee(place.user_id)].refusal or withdrawn.get(place.pk, "")
             in_words = report.IN_WORDS[reason if reason in report.IN_WORDS else words.group(reason)]
         yield report.Unsent(place.user.get_username(), reason, in_words, place.course.title)
 

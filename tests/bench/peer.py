@@ -51,9 +51,9 @@ def send_all() -> None:
         producer = connection.Producer(auto_declare=False)
         for batch in slices(targets, 500):
             drafts = resolver.drafts(run, batch)
-            people = policy.verdicts(kind, [draft.user_id for draft in drafts])
+            people, _ = policy.refusals(kind, drafts)
             for draft in drafts:
-                person = people[draft.user_id]
+                person = people[draft.target_id]
                 context: dict[str, Any] = {
                     **draft.shared,
                     "user": person.names,

@@ -17,7 +17,7 @@ from django.utils import timezone
 from courses.models import Enrollment
 from email_automation import consent, words
 from email_automation.models import EmailLog, EmailQueue
-from email_automation.pipeline import dispatch, ledger, message, repetition
+from email_automation.pipeline import dispatch, message, repetition, waiting
 from email_automation.pipeline.repetition import LONGEST_KEY, Hindered, Hindrance, Repeated
 from email_automation.services import EmailService
 from tests import factories
@@ -136,7 +136,7 @@ class TestOnlyOnce:
     def test_a_mail_on_its_way_is_waited_for(self, root: Client, site: Site) -> None:
         row = sent(site)
         repetition._claim(message.get(row.email_type), row, repetition.one_time_value(row))
-        assert ledger.due_ids(9) == []
+        assert waiting.due_ids(9) == []
         page = root.get(path(row)).content.decode()
         assert "still on its way" in page
         assert 'name="value"' not in page

@@ -18,7 +18,7 @@ from courses.models import Course
 from email_automation import consent, words
 from email_automation.channels.mail import DjangoMailChannel
 from email_automation.models import CourseOptOut, EmailLog
-from email_automation.pipeline import delivery, dispatch, ledger, message, sweep
+from email_automation.pipeline import delivery, dispatch, ledger, message, sweep, waiting
 from email_automation.pipeline.delivery import SLICE, deliver
 from email_automation.pipeline.outcome import OURS
 from schedules.resolver import LearnerResolver
@@ -206,7 +206,7 @@ def test_when_somebody_interrupts_the_rest_is_free_at_once_and_one_mail_in_doubt
     with pytest.raises(KeyboardInterrupt):
         deliver(ids)
     assert states() == {words.SENT: 2, words.SENDING: 1, words.PENDING: 2}
-    assert ledger.due_ids(10) == ids[3:]
+    assert waiting.due_ids(10) == ids[3:]
 
 
 def test_a_database_that_is_away_after_a_hand_off_leaves_one_mail_in_doubt(

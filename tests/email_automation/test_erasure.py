@@ -24,6 +24,7 @@ from email_automation.models import (
     WeeklyProgressReport,
 )
 from email_automation.pipeline import delivery, ledger, message, policy, sweep
+from email_automation.pipeline.policy import Addressee
 from tests import factories
 
 from .test_admin import log_row
@@ -84,7 +85,9 @@ def test_the_account_stays_and_its_address_gets_no_mail() -> None:
     assert (suppressed.reason, person.email in suppressed.digest) == ("erased", False)
     kind = message.get("recurringnudge_day3")
     again = factories.UserFactory(email=person.email.upper())
-    assert {found.refusal for found in policy.verdicts(kind, [person.pk, again.pk]).values()} == {words.SUPPRESSED}
+    assert {found.refusal for found in policy.verdicts(kind, [Addressee(person.pk), Addressee(again.pk)]).values()} == {
+        words.SUPPRESSED
+    }
 
 
 def test_an_earlier_suppression_keeps_its_reason() -> None:

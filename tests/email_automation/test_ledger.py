@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from email_automation import words
 from email_automation.models import EmailLog, EmailPreference
-from email_automation.pipeline import ledger, message, outcome
+from email_automation.pipeline import ledger, message, outcome, waiting
 from email_automation.pipeline.ledger import Prepared
 from email_automation.pipeline.message import MessageType
 from email_automation.pipeline.outcome import Outcome
@@ -149,7 +149,7 @@ def test_paced_mails_become_due_one_after_the_other_behind_those_that_wait() -> 
     first, second = claim(3, gap=gap), claim(2, gap=gap)
     starts = [row.next_attempt_at for row in [*first, *second]]
     assert [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)] == [gap] * 4
-    assert len(ledger.due_ids(10)) == 1
+    assert len(waiting.due_ids(10)) == 1
 
 
 def test_a_mail_that_waits_for_another_attempt_delays_no_paced_run() -> None:
@@ -165,7 +165,7 @@ def test_a_mail_that_waits_for_another_attempt_delays_no_paced_run() -> None:
 def test_a_leased_row_is_nobody_elses() -> None:
     (row,) = leased()
     assert ledger.lease([row.pk]) == []
-    assert ledger.due_ids(10) == []
+    assert waiting.due_ids(10) == []
 
 
 def test_a_lease_that_ran_out_can_be_taken_and_the_old_holder_can_do_nothing() -> None:
@@ -194,7 +194,7 @@ def test_what_is_not_due_or_not_ours_is_not_leased(change: dict[str, Any]) -> No
     (row,) = claim()
     EmailLog.objects.filter(pk=row.pk).update(**change)
     assert ledger.lease([row.pk]) == []
-    assert ledger.due_ids(10) == []
+    assert waiting.due_ids(10) == []
 
 
 def test_a_released_row_can_be_taken_at_once() -> None:
@@ -208,7 +208,7 @@ def test_urgent_rows_come_first_then_the_oldest() -> None:
     EmailLog.objects.filter(pk=rows[2].pk).update(priority=words.URGENT)
     EmailLog.objects.filter(pk=rows[1].pk).update(next_attempt_at=timezone.now() - timedelta(days=1))
     order = [rows[2].pk, rows[1].pk, rows[0].pk, rows[3].pk]
-    assert ledger.due_ids(10) == order
+    assert waiting.due_ids(10) == order
     assert [row.pk for row in ledger.lease(sorted(order))] == order
 
 
@@ -380,7 +380,7 @@ def test_a_silent_worker_leaves_an_unknown_mail_that_is_never_sent_again() -> No
     assert ledger.resolve_doubts() == {"unknown": 1, "resent": 0}
     assert ledger.resolve_doubts() == {"unknown": 0, "resent": 0}
     assert (status(row), stored(row).reason, stored(row).doubts) == (words.UNKNOWN, words.IN_DOUBT, 1)
-    assert ledger.due_ids(10) == []
+    assert waiting.due_ids(10) == []
     assert stored(row).dedupe_key
 
 
@@ -605,10 +605,10 @@ def test_rows_are_counted_by_how_they_ended() -> None:
         ids, [words.OPENED, words.BOUNCED, words.FAILED, words.UNKNOWN, words.SKIPPED, words.SENDING], strict=True
     ):
         EmailLog.objects.filter(pk=pk).update(status=state, reason="opted_out:goal" if state == words.SKIPPED else "")
-    counted = ledger.standing(ids)
+    counted = waiting.standing(ids)
     assert (counted[words.SENT], counted[words.FAILED], counted[words.UNKNOWN]) == (2, 1, 1)
     assert counted.reasons == {"opted_out": 1}
-    assert ledger.unfinished(record=None, log_ids=ids) == 1
+    assert waiting.unfinished(record=None, log_ids=ids) == 1
 
 
 def test_a_fault_of_ours_costs_a_mail_half_of_its_attempts_and_no_more() -> None:

@@ -111,7 +111,7 @@ def token_of(link: str) -> str:
 
 
 def wanted(kind: type[MessageType], person: Any) -> bool:
-    return not policy.verdicts(kind, [person.pk])[person.pk].refusal
+    return not policy.verdict_of(kind, person.pk).refusal
 
 
 def everything_stored() -> dict[str, int]:

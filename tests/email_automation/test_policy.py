@@ -12,6 +12,7 @@ from django.utils import timezone
 from email_automation import consent, words
 from email_automation.models import CourseOptOut, EmailPreference
 from email_automation.pipeline import message, policy
+from email_automation.pipeline.policy import Addressee
 from email_automation.pipeline.resolver import Draft
 from tests.factories import CourseFactory, UserFactory
 
@@ -21,12 +22,12 @@ KIND = message.get("recurringnudge_day3")
 
 
 def refusal(person: Any) -> str:
-    return policy.verdicts(KIND, [person.pk])[person.pk].refusal
+    return policy.verdict_of(KIND, person.pk).refusal
 
 
 def test_who_never_said_anything_may_be_mailed() -> None:
     person = UserFactory(first_name="Ada", last_name="Lovelace")
-    verdict = policy.verdicts(KIND, [person.pk])[person.pk]
+    verdict = policy.verdict_of(KIND, person.pk)
     assert (verdict.refusal, verdict.address, verdict.epochs) == ("", person.email, {})
     assert verdict.names["full_name"] == "Ada Lovelace"
     assert not EmailPreference.objects.exists()
@@ -50,7 +51,7 @@ def test_a_preference_refuses_with_its_reason(preference: dict[str, Any], reason
 
 def test_an_account_refuses_with_its_reason() -> None:
     assert refusal(UserFactory(is_active=False)) == words.INACTIVE_USER
-    assert policy.verdicts(KIND, [10**9])[10**9].refusal == words.INACTIVE_USER
+    assert policy.verdict_of(KIND, 10**9).refusal == words.INACTIVE_USER
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,9 @@ def test_a_transactional_message_does_not_ask_for_course_opt_outs(monkeypatch: p
 def test_a_suppressed_address_is_refused_whoever_has_it_and_however_it_is_written(stored: str) -> None:
     consent.remember(stored, reason="bounce")
     person, namesake, other = UserFactory(email="ada@example.com"), UserFactory(email="ADA@EXAMPLE.com "), UserFactory()
-    found = policy.verdicts(KIND, [person.pk, namesake.pk, other.pk])
-    assert [found[pk].refusal for pk in (person.pk, namesake.pk, other.pk)] == [words.SUPPRESSED] * 2 + [""]
+    addressees = [Addressee(each.pk) for each in (person, namesake, other)]
+    found = policy.verdicts(KIND, addressees)
+    assert [found[each].refusal for each in addressees] == [words.SUPPRESSED] * 2 + [""]
     assert not EmailPreference.objects.exists()
 
 
@@ -116,7 +118,7 @@ def test_it_costs_three_statements_and_a_fourth_for_courses(number: int) -> None
     people, course = UserFactory.create_batch(number), CourseFactory()
     drafts = [Draft(target_id=person.pk, user_id=person.pk, course_id=course.pk) for person in people]
     with CaptureQueriesContext(connection) as queries:
-        policy.verdicts(KIND, [person.pk for person in people])
+        policy.verdicts(KIND, [Addressee(person.pk) for person in people])
     assert len(queries) == 3
     with CaptureQueriesContext(connection) as queries:
         policy.refusals(KIND, drafts)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from email_automation import words
 from email_automation.models import EmailLog
-from email_automation.pipeline import ledger, outbox, sweep
+from email_automation.pipeline import ledger, outbox, sweep, waiting
 from email_automation.services import EmailService
 from tests import factories
 
@@ -48,7 +48,7 @@ def test_are_told_the_truth_of_each_mail_while_others_sweep(monkeypatch: pytest.
 
     def take_what_is_free() -> None:
         outbox.claim_due(1000)
-        ledger.lease(ledger.due_ids(1000))
+        ledger.lease(waiting.due_ids(1000))
 
     def after_the_others(*args: Any, **options: Any) -> Any:
         at_once(take_what_is_free, take_what_is_free)

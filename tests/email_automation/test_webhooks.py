@@ -20,7 +20,7 @@ from django.utils import timezone
 from email_automation import checks, consent, webhooks, words
 from email_automation.channels.mail import METADATA_KEY
 from email_automation.models import EmailLog, EmailPreference, ProviderEventCount, SuppressedAddress
-from email_automation.pipeline import ledger, receipts
+from email_automation.pipeline import ledger, receipts, waiting
 from tests.factories import UserFactory, platform_site
 
 from .test_ledger import SENT, begun, claim, leased, prepared, silence
@@ -201,7 +201,7 @@ class TestStatus:
         log = row(words.PENDING, attempts=1, reason="try_again")
         event(EventType.DELIVERED)
         assert stored(log).status == words.DELIVERED
-        assert ledger.due_ids(10) == []
+        assert waiting.due_ids(10) == []
 
     def test_a_bounce_keeps_the_servers_words(self) -> None:
         log = row()

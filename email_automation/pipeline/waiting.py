@@ -1,0 +1,79 @@
+"""Which rows of the log wait to be sent, and how others have ended. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Min, Q, QuerySet
+from django.utils import timezone
+
+from courses.bulk import slices
+
+from .. import words
+from ..models import EmailLog, MessageRun
+from . import message as messages
+from .outcome import Outcome, Tally
+from .run import Run
+
+BATCH = 1000
+
+
+def claimed_already(run: Run, occasions: Iterable[str]) -> set[str]:
+    """Return which occasions somebody has claimed, without claiming anything; for dry runs."""
+    keys = {run.key(occasion): occasion for occasion in occasions}
+    taken = EmailLog.objects.filter(dedupe_key__in=keys).values_list("dedupe_key", flat=True)
+    return {keys[key] for key in taken if key is not None}
+
+
+def waiting_ids(record: MessageRun) -> list[int]:
+    """Return the rows of a run that could be sent now: what was just claimed, and what an earlier try left behind."""
+    return list(free().filter(run=record).order_by("priority", "next_attempt_at", "id").values_list("id", flat=True))
+
+
+def due_ids(limit: int) -> list[int]:
+    """Return the ids of the rows that could be sent now and nobody holds, urgent ones first, then oldest."""
+    return list(free().order_by("priority", "next_attempt_at", "id").values_list("id", flat=True)[:limit])
+
+
+def free(held: Collection[UUID | None] = ()) -> QuerySet[EmailLog]:
+    """Return the rows that are due and that no worker holds, but for those that carry one of the tokens `held`.
+
+    Rows of a message that is not known here are left alone: their app may be newer than this process.
+    """
+    now = timezone.now()
+    return EmailLog.objects.filter(
+        Q(lease_expires_at=None) | Q(lease_expires_at__lt=now) | Q(claim_token__in=held),
+        status=words.PENDING,
+        next_attempt_at__lte=now,
+        expires_at__gt=now,
+        email_type__in=[kind.NAME for kind in messages.all_messages()],
+    )
+
+
+def next_attempt(log_ids: Sequence[int]) -> datetime | None:
+    """Return when the first of some rows may be tried again, or None when none of them waits."""
+    rows = EmailLog.objects.filter(pk__in=log_ids, status=words.PENDING)
+    found: datetime | None = rows.aggregate(first=Min("next_attempt_at"))["first"]
+    return found
+
+
+def standing(log_ids: Sequence[int]) -> Tally:
+    """Return the counts of how rows have ended; those that have not are left out."""
+    tally = Tally()
+    for batch in slices(log_ids, BATCH):
+        found = EmailLog.objects.filter(pk__in=batch).exclude(status__in=(words.PENDING, words.SENDING))
+        for status, reason, number in found.order_by().values_list("status", "reason").annotate(number=Count("pk")):
+            tally.note(Outcome(status=words.SENT if status in words.HANDED_OFF else status, reason=reason), number)
+    return tally
+
+
+def unfinished(*, record: MessageRun | None, log_ids: Sequence[int]) -> int:
+    """Count the rows that have not ended: those of a run, or of a test run, which has no record, by their ids."""
+    if record is not None:
+        return EmailLog.objects.filter(run=record, status__in=(words.PENDING, words.SENDING)).count()
+    return sum(
+        EmailLog.objects.filter(pk__in=batch, status__in=(words.PENDING, words.SENDING)).count()
+        for batch in slices(log_ids, BATCH)
+    )
