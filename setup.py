@@ -42,7 +42,10 @@ setup(
         "resend": ["django-anymail[resend]"],
     },
     entry_points={
-        "openedx.ace.channel": ["django_mail = email_automation.channels.mail:DjangoMailChannel"],
+        "openedx.ace.channel": [
+            "django_mail = email_automation.channels.mail:DjangoMailChannel",
+            "braze_campaign = email_automation.channels.braze:BrazeCampaignChannel",
+        ],
         "openedx.ace.policy": ["bulk_email_optout = email_automation.policies:BulkEmailOptout"],
     },
     classifiers=[

@@ -6,9 +6,18 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from .braze_standin import defaults as standin
+
 DEFAULTS: Final[dict[str, Any]] = {
     "ACE_MESSAGES_DIR": "ace_messages",
     "ALERT_SINKS": [],
+    "BRAZE_API_KEY": standin.KEY,
+    "BRAZE_API_URL": standin.URL,
+    "BRAZE_BATCH_SIZE": 50,
+    "BRAZE_CAMPAIGNS": standin.CAMPAIGNS,
+    "BRAZE_MAX_WAIT_SECONDS": 60,
+    # Seconds to connect, and between two pieces of the answer.
+    "BRAZE_TIMEOUT": (3.05, 10),
     "CELERY_BROKER_URL": "",
     "EMAIL_LOG_CONTENT_DAYS": 30,
     "EMAIL_LOG_DAYS": 90,

@@ -47,16 +47,26 @@ class TestChannels:
     @pytest.mark.parametrize(
         ("settings", "channels"),
         [
-            ({}, ["django_mail"]),
-            ({"ACE_ENABLED_CHANNEL": None, "ACE_ENABLED_CHANNELS": None}, ["django_mail"]),
-            ({"ACE_ENABLED_CHANNEL": []}, ["django_mail"]),
-            ({"ACE_ENABLED_CHANNEL": ["sailthru_email"]}, ["sailthru_email"]),
-            ({"ACE_ENABLED_CHANNEL": "sailthru_email"}, ["sailthru_email"]),
+            ({}, ["django_mail", "braze_campaign"]),
+            ({"ACE_ENABLED_CHANNEL": None, "ACE_ENABLED_CHANNELS": None}, ["django_mail", "braze_campaign"]),
+            ({"ACE_ENABLED_CHANNEL": []}, ["django_mail", "braze_campaign"]),
+            ({"ACE_ENABLED_CHANNEL": ["sailthru_email"]}, ["sailthru_email", "braze_campaign"]),
+            ({"ACE_ENABLED_CHANNEL": "sailthru_email"}, ["sailthru_email", "braze_campaign"]),
+            ({"ACE_ENABLED_CHANNEL": ["braze_campaign", "django_mail"]}, ["braze_campaign", "django_mail"]),
             ({"ACE_ENABLED_CHANNEL": ["sailthru_email"], "ACE_ENABLED_CHANNELS": ["django_mail"]}, ["django_mail"]),
-            ({"ACE_CHANNEL_SAILTHRU_DEBUG": True}, ["file_email"]),
-            ({"ACE_CHANNEL_SAILTHRU_DEBUG": True, "ACE_ENABLED_CHANNEL": ["sailthru_email"]}, ["file_email"]),
-            ({"ACE_CHANNEL_SAILTHRU_DEBUG": True, "ACE_ENABLED_CHANNEL": ["django_mail"]}, ["django_mail"]),
-            ({"ACE_CHANNEL_SAILTHRU_DEBUG": False, "ACE_ENABLED_CHANNEL": ["sailthru_email"]}, ["sailthru_email"]),
+            ({"ACE_CHANNEL_SAILTHRU_DEBUG": True}, ["file_email", "braze_campaign"]),
+            (
+                {"ACE_CHANNEL_SAILTHRU_DEBUG": True, "ACE_ENABLED_CHANNEL": ["sailthru_email"]},
+                ["file_email", "braze_campaign"],
+            ),
+            (
+                {"ACE_CHANNEL_SAILTHRU_DEBUG": True, "ACE_ENABLED_CHANNEL": ["django_mail"]},
+                ["django_mail", "braze_campaign"],
+            ),
+            (
+                {"ACE_CHANNEL_SAILTHRU_DEBUG": False, "ACE_ENABLED_CHANNEL": ["sailthru_email"]},
+                ["sailthru_email", "braze_campaign"],
+            ),
             (
                 {"ACE_CHANNEL_SAILTHRU_DEBUG": True, "ACE_ENABLED_CHANNELS": ["sailthru_email", "file_email", "x"]},
                 ["file_email", "x"],

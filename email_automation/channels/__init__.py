@@ -9,11 +9,13 @@ from django.conf import settings
 from edx_ace.channel import ChannelType
 
 ENTRY_POINT: Final = "openedx.ace.channel"
+#: The channel by which only messages go that name a campaign.
+CAMPAIGN_CHANNEL: Final = "braze_campaign"
 
 
 def takes_mail() -> bool:
-    """Return whether one of the enabled channels is for e-mail."""
-    enabled = getattr(settings, "ACE_ENABLED_CHANNELS", None) or ()
+    """Return whether one of the enabled channels is for ordinary e-mail."""
+    enabled = set(getattr(settings, "ACE_ENABLED_CHANNELS", None) or ()) - {CAMPAIGN_CHANNEL}
     return any(
         point.load().channel_type == ChannelType.EMAIL
         for point in entry_points(group=ENTRY_POINT)

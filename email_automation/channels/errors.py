@@ -39,3 +39,11 @@ class RecipientRefused(FatalChannelDeliveryError):  # type: ignore[misc]  # as a
     def __init__(self, message: str, *, hard_bounce: bool = False) -> None:
         super().__init__(message)
         self.hard_bounce = hard_bounce
+
+
+class RateLimited(TryAgain):
+    """The provider takes nothing more from us before `next_attempt_time`, which is near enough to wait for."""
+
+
+class LimitedTooLong(FatalChannelDeliveryError):  # type: ignore[misc]  # as above
+    """The provider takes nothing more from us for longer than we wait; nothing went out."""

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import environ
 from kombu import Exchange, Queue
 
+from email_automation.braze_standin import defaults as braze_standin
 from lms.logs import unless_push
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -201,6 +202,15 @@ ACE_CHANNEL_SAILTHRU_API_KEY = env("ACE_CHANNEL_SAILTHRU_API_KEY", default="")
 ACE_CHANNEL_SAILTHRU_API_SECRET = env("ACE_CHANNEL_SAILTHRU_API_SECRET", default="")
 ACE_CHANNEL_SAILTHRU_TEMPLATE_NAME = env("ACE_CHANNEL_SAILTHRU_TEMPLATE_NAME", default="")
 ACE_MESSAGES_DIR = Path(env("ACE_MESSAGES_DIR", default=str(BASE_DIR / "ace_messages")))
+
+# --- Braze: a stand-in on this machine until a site names the real one ---
+
+BRAZE_API_URL = env("BRAZE_API_URL", default=braze_standin.URL)
+BRAZE_API_KEY = env("BRAZE_API_KEY", default=braze_standin.KEY)
+BRAZE_CAMPAIGNS: dict[str, str] = env.dict("BRAZE_CAMPAIGNS", default=braze_standin.CAMPAIGNS)
+BRAZE_TIMEOUT = tuple(env.list("BRAZE_TIMEOUT", cast=float, default=[3.05, 10]))
+BRAZE_BATCH_SIZE = env.int("BRAZE_BATCH_SIZE", default=50)
+BRAZE_MAX_WAIT_SECONDS = env.int("BRAZE_MAX_WAIT_SECONDS", default=60)
 
 # --- The platform, where a site's own configuration leaves a field blank ---
 

@@ -16,6 +16,8 @@ Settings = MutableMapping[str, Any]
 DEFAULT_CHANNEL = "django_mail"
 FILE_CHANNEL = "file_email"
 SAILTHRU_CHANNEL = "sailthru_email"
+#: Enabled beside the one for e-mail; only messages that ask for it go out by it.
+CAMPAIGN_CHANNEL = "braze_campaign"
 
 SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -68,8 +70,10 @@ def require(settings: Settings, *names: str) -> None:
 def _derive_channels(settings: Settings) -> None:
     """Turn the documented `ACE_ENABLED_CHANNEL` into the settings that ACE reads."""
     to_files = bool(settings.get("ACE_CHANNEL_SAILTHRU_DEBUG"))
-    chosen = _as_list(settings.get("ACE_ENABLED_CHANNELS")) or _as_list(settings.get("ACE_ENABLED_CHANNEL"))
-    channels = chosen or [FILE_CHANNEL if to_files else DEFAULT_CHANNEL]
+    channels = _as_list(settings.get("ACE_ENABLED_CHANNELS"))
+    if not channels:
+        default = FILE_CHANNEL if to_files else DEFAULT_CHANNEL
+        channels = [*(_as_list(settings.get("ACE_ENABLED_CHANNEL")) or [default]), CAMPAIGN_CHANNEL]
     if to_files:
         channels = [FILE_CHANNEL if name == SAILTHRU_CHANNEL else name for name in channels]
     settings["ACE_ENABLED_CHANNELS"] = list(dict.fromkeys(channels))
