@@ -110,7 +110,7 @@ def _insert_arrays(
     connection = connections[using]
     quote = connection.ops.quote_name
     expressions, values = [], []
-    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key and not field.generated]
     for field in fields:
         column = [
             field.get_db_prep_save(field.pre_save(row, add=True), connection=connection) for row in by_key.values()

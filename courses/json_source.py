@@ -38,6 +38,8 @@ class Reader(Generic[FactRow]):
     TYPES: ClassVar[dict[str, str]] = {
         "start": "time or null",
         "end": "time or null",
+        "enrollment_start": "time or null",
+        "enrollment_end": "time or null",
         "expires_at": "time or null",
         "starts_at": "time or null",
         "created_at": "time",
@@ -49,6 +51,7 @@ class Reader(Generic[FactRow]):
         "date": "day",
         "self_paced": "bool",
         "is_active": "bool",
+        "is_visible": "bool",
         "has_usable_password": "bool",
         "highlights_enabled_for_messaging": "bool",
         "visible_to_staff_only": "bool",

@@ -21,6 +21,8 @@ from courses.sources import BadRow, CourseRow, SectionRow, Source, SourceRefused
 from courses.validators import validate_course_key, validate_highlights
 
 DEFAULT_START = datetime(2030, 1, 1, tzinfo=UTC)
+#: What keeps a course out of the catalogue; one that says nothing is in it.
+HIDDEN = ("about", "none")
 MAX_HIGHLIGHTS = 10
 
 
@@ -172,6 +174,9 @@ class Course:
             title=" ".join(settings.text("display_name").split()) or self.key,
             start=settings.time("start", default=DEFAULT_START),
             end=settings.time("end"),
+            enrollment_start=settings.time("enrollment_start"),
+            enrollment_end=settings.time("enrollment_end"),
+            is_visible=settings.text("catalog_visibility") not in HIDDEN,
             self_paced=settings.flag("self_paced"),
             language=settings.text("language"),
             highlights_enabled_for_messaging=settings.flag("highlights_enabled_for_messaging"),

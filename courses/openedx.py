@@ -116,7 +116,7 @@ def certificate_reported(*, certificate: CertificateData, metadata: EventsMetada
 
 @takes_in(COURSE_CATALOG_INFO_CHANGED)
 def catalog_info_changed(*, catalog_info: CourseCatalogData, metadata: EventsMetadata) -> None:
-    """Record a course's title, dates and pacing."""
+    """Record a course's title, dates, visibility and pacing."""
     schedule = catalog_info.schedule_data
     services.record_course(
         str(catalog_info.course_key),
@@ -124,6 +124,9 @@ def catalog_info_changed(*, catalog_info: CourseCatalogData, metadata: EventsMet
         title=catalog_info.name,
         start=_aware(schedule.start),
         end=_aware(schedule.end),
+        enrollment_start=_aware(schedule.enrollment_start),
+        enrollment_end=_aware(schedule.enrollment_end),
+        is_visible=not catalog_info.hidden,
         self_paced=schedule.pacing == "self",
     )
 

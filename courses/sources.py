@@ -33,7 +33,10 @@ class CourseRow(Fact):
     org: str | Unset = UNSET
     start: datetime | None | Unset = UNSET
     end: datetime | None | Unset = UNSET
+    enrollment_start: datetime | None | Unset = UNSET
+    enrollment_end: datetime | None | Unset = UNSET
     self_paced: bool | Unset = UNSET
+    is_visible: bool | Unset = UNSET
     is_active: bool | Unset = UNSET
     language: str | Unset = UNSET
     weeks_to_complete: int | None | Unset = UNSET

@@ -50,6 +50,12 @@ class Course(ObservedModel):
     )
     start = models.DateTimeField(null=True, blank=True, help_text="First instant of the course (UTC).")
     end = models.DateTimeField(null=True, blank=True, help_text="Last instant of the course (UTC).")
+    enrollment_start = models.DateTimeField(
+        null=True, blank=True, verbose_name="start of enrolment", help_text="Nobody enrols before it. Empty: no limit."
+    )
+    enrollment_end = models.DateTimeField(
+        null=True, blank=True, verbose_name="end of enrolment", help_text="Nobody enrols after it. Empty: no limit."
+    )
     self_paced = models.BooleanField(
         default=False,
         verbose_name="self-paced",
@@ -57,6 +63,8 @@ class Course(ObservedModel):
         "self-paced configuration is enabled.",
     )
     is_active = models.BooleanField(default=True, help_text="Off: the course is no longer offered.")
+    # The database knows the default too: the version before this one goes on inserting while this one is migrated to.
+    is_visible = models.BooleanField(default=True, db_default=True, help_text="Off: hidden from the catalogue.")
     language = models.CharField(max_length=16, blank=True, help_text="Language code of the course, for example es-419.")
     weeks_to_complete = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="How many weeks the course takes at the expected pace."
