@@ -14,6 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from email_automation.models import MessageRun
 
+from .fields import LowerCaseEmailField
+
 THRESHOLD_75: Final = "threshold_75"
 THRESHOLD_100: Final = "threshold_100"
 WEEKLY: Final = "weekly"
@@ -131,7 +133,7 @@ class License(models.Model):
         ],
     )
     lms_user_id = models.PositiveBigIntegerField(null=True, blank=True, db_index=True)
-    user_email = models.EmailField(null=True, blank=True, db_index=True)  # noqa: DJ001  (nobody's is null)
+    user_email = LowerCaseEmailField(null=True, blank=True, db_index=True)
     assigned_at = models.DateTimeField(null=True, blank=True)
     activated_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -162,11 +164,6 @@ class License(models.Model):
 
     def __str__(self) -> str:
         return str(self.uuid)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, with the address in lower case."""
-        self.user_email = self.user_email.lower() if self.user_email else None
-        super().save(*args, **kwargs)
 
 
 class LicenseGrant(models.Model):

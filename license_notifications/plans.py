@@ -48,6 +48,21 @@ class Candidate(NamedTuple):
         """By what the first of several is found. Here and not in SQL, because databases disagree about uuids."""
         return self.expiration_date, self.start_date, self.created, self.plan_uuid
 
+    def counting(self, total: int, allocated: int) -> Choice:
+        """Return the plan with these numbers."""
+        return Choice(
+            enterprise_uuid=self.enterprise_uuid,
+            enterprise_name=self.enterprise_name,
+            enterprise_slug=self.enterprise_slug,
+            plan_uuid=self.plan_uuid,
+            plan_title=self.plan_title,
+            expiration_date=self.expiration_date,
+            total=total,
+            allocated=allocated,
+            desired=self.desired,
+            provisioning_since=self.provisioning_since,
+        )
+
 
 class Counts(NamedTuple):
     """Licences of a plan that are not revoked, and those of them that are assigned or activated."""
@@ -119,12 +134,20 @@ def chosen(now: datetime, *, enterprises: Collection[UUID] | None = None) -> dic
         candidates = candidates.filter(customer_agreement__enterprise_customer_uuid__in=set(enterprises))
     firsts = _firsts(Candidate._make(row) for row in candidates.values_list(*COLUMNS))
     counted = counts([first.plan_uuid for first in firsts])
-    return {first.enterprise_uuid: _choice(first, counted[first.plan_uuid]) for first in firsts}
+    return {first.enterprise_uuid: first.counting(*counted[first.plan_uuid]) for first in firsts}
 
 
 def chosen_one(enterprise: UUID, now: datetime) -> Choice | None:
     """Return the plan that counts for one enterprise on an instant, if one does."""
     return chosen(now, enterprises=[enterprise]).get(enterprise)
+
+
+def described(plan_uuids: Collection[UUID]) -> dict[UUID, Candidate]:
+    """Return plans by uuid, whether they count or not, in one statement; their numbers are not read."""
+    if not plan_uuids:
+        return {}
+    rows = SubscriptionPlan.objects.filter(pk__in=plan_uuids).values_list(*COLUMNS)
+    return {plan.plan_uuid: plan for plan in map(Candidate._make, rows)}
 
 
 def counts(plan_uuids: Collection[UUID]) -> defaultdict[UUID, Counts]:
@@ -154,18 +177,3 @@ def _firsts(candidates: Iterable[Candidate]) -> list[Candidate]:
         if candidate.rank < known.rank:
             firsts[candidate.enterprise_uuid] = candidate
     return [firsts[enterprise] for enterprise in sorted(firsts)]
-
-
-def _choice(plan: Candidate, counted: Counts) -> Choice:
-    return Choice(
-        enterprise_uuid=plan.enterprise_uuid,
-        enterprise_name=plan.enterprise_name,
-        enterprise_slug=plan.enterprise_slug,
-        plan_uuid=plan.plan_uuid,
-        plan_title=plan.plan_title,
-        expiration_date=plan.expiration_date,
-        total=counted.total,
-        allocated=counted.allocated,
-        desired=plan.desired,
-        provisioning_since=plan.provisioning_since,
-    )

@@ -1,5 +1,6 @@
-"""Factories of everything on the ground floor, and of goals, for all tests."""
+"""Factories of everything on the ground floor, of goals and of licences, for all tests."""
 
+import uuid
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,16 @@ from courses.models import (
     SelfPacedConfiguration,
     SiteConfiguration,
     UserActivity,
+)
+from license_notifications.models import (
+    RUN_NAME,
+    THRESHOLD_75,
+    CustomerAgreement,
+    EnterpriseAdmin,
+    License,
+    NotificationRun,
+    NotificationTimestamp,
+    SubscriptionPlan,
 )
 
 
@@ -267,6 +278,94 @@ class SelfPacedConfigurationFactory(DjangoModelFactory):
         model = SelfPacedConfiguration
 
     enabled = True
+
+
+class CustomerAgreementFactory(DjangoModelFactory):
+    """An enterprise that has a place in the admin portal."""
+
+    class Meta:
+        model = CustomerAgreement
+
+    enterprise_customer_uuid = factory.LazyFunction(uuid.uuid4)
+    enterprise_customer_name = factory.Sequence(lambda n: f"Enterprise {n}")
+    enterprise_customer_slug = factory.Sequence(lambda n: f"enterprise-{n}")
+
+
+class SubscriptionPlanFactory(DjangoModelFactory):
+    """A plan that counts from 2020 to 2040; `licenses={"activated": 75, "unassigned": 25}` are made with it."""
+
+    class Meta:
+        model = SubscriptionPlan
+        skip_postgeneration_save = True
+
+    customer_agreement = factory.SubFactory(CustomerAgreementFactory)
+    title = factory.Sequence(lambda n: f"Plan {n}")
+    start_date = datetime(2020, 1, 1, tzinfo=UTC)
+    expiration_date = datetime(2040, 1, 1, tzinfo=UTC)
+    is_active = True
+    should_auto_apply_licenses = True
+
+    @factory.post_generation
+    def licenses(self: Any, create: bool, numbers: dict[str, int] | None, **kwargs: Any) -> None:
+        add_licenses(self, **numbers or {})
+
+
+class LicenseFactory(DjangoModelFactory):
+    """A licence that nobody has yet."""
+
+    class Meta:
+        model = License
+
+    subscription_plan = factory.SubFactory(SubscriptionPlanFactory)
+
+
+class EnterpriseAdminFactory(DjangoModelFactory):
+    """An administrator of an enterprise of their own, who became one in 2020."""
+
+    class Meta:
+        model = EnterpriseAdmin
+
+    ecu_id = factory.Sequence(lambda n: n + 1)
+    enterprise_customer_uuid = factory.LazyFunction(uuid.uuid4)
+    lms_user_id = factory.Sequence(lambda n: n + 1)
+    user_name = factory.LazyAttribute(lambda admin: f"admin{admin.lms_user_id}")
+    email = factory.LazyAttribute(lambda admin: f"{admin.user_name}@example.com")
+    joined_date = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class NotificationTimestampFactory(DjangoModelFactory):
+    """A notice of three quarters that was sent."""
+
+    class Meta:
+        model = NotificationTimestamp
+
+    enterprise_customer_uuid = factory.LazyFunction(uuid.uuid4)
+    ecu_id = factory.Sequence(lambda n: n + 1)
+    lms_user_id = factory.Sequence(lambda n: n + 1)
+    kind = THRESHOLD_75
+    plan_uuid = factory.LazyFunction(uuid.uuid4)
+    state = NotificationTimestamp.SENT
+    attempts = 1
+    last_sent_at = datetime(2026, 3, 2, 6, tzinfo=UTC)
+
+
+class NotificationRunFactory(DjangoModelFactory):
+    """A run of the daily job."""
+
+    class Meta:
+        model = NotificationRun
+
+    message = RUN_NAME
+    site = factory.LazyFunction(Site.objects.get_current)
+    slot = factory.Sequence(lambda n: f"run-{n}")
+
+
+def add_licenses(plan: SubscriptionPlan, **numbers: int) -> None:
+    """Give a plan so many licences of each status."""
+    License.objects.bulk_create(
+        [License(subscription_plan=plan, status=status) for status, number in numbers.items() for _ in range(number)],
+        batch_size=5_000,
+    )
 
 
 def platform_site(**fields: Any) -> Site:
