@@ -51,7 +51,11 @@ class Outcome:
 
 def retry_delay(attempts: int) -> timedelta:
     """Return how long to wait after the given number of attempts: doubling, capped, spread by a fifth either way."""
-    delay = min(RETRY_BASE * (1 << max(attempts - 1, 0)), RETRY_CAP)
+    return spread(min(RETRY_BASE * (1 << max(attempts - 1, 0)), RETRY_CAP))
+
+
+def spread(delay: timedelta) -> timedelta:
+    """Return a delay up to a fifth shorter or longer, so that those who wait do not all come back at once."""
     return delay * random.uniform(0.8, 1.2)  # noqa: S311  (spreads load, guards nothing)
 
 

@@ -21,6 +21,8 @@ from .run import Run
 # The engine's keys in MessageRun.details: when somebody was told of a fault, and who was left out while planning.
 ALERTED_AT = "alerted_at"
 LEFT_OUT = "left_out"
+#: Whose alert the engine leaves to the app that keeps the run.
+OWN_ALERT = "own_alert"
 
 
 def open_run(message: type[MessageType], run: Run) -> MessageRun:
@@ -31,6 +33,28 @@ def open_run(message: type[MessageType], run: Run) -> MessageRun:
     )
     MessageRun.objects.filter(pk=record.pk, status=MessageRun.PARTIAL).update(status=MessageRun.RUNNING)
     return record
+
+
+def open_job(name: str, site_id: int, slot: str, **details: Any) -> MessageRun:
+    """Return a new record of a job that an app does by runs of its own; the app closes it, and tells of its faults."""
+    return MessageRun.objects.create(
+        message=name, site_id=site_id, slot=slot, started_at=timezone.now(), details={**details, OWN_ALERT: True}
+    )
+
+
+def close_job(record: MessageRun, *, skipped: dict[str, int], **details: Any) -> bool:
+    """Close a job with the counts of its rows; False when another process has closed it."""
+    with transaction.atomic():
+        stored = locked(MessageRun.objects.filter(pk=record.pk, status=MessageRun.RUNNING)).first()
+        if stored is None:
+            return False
+        stored.details |= {**details, LEFT_OUT: skipped}
+        stored.audience = 0
+        for name, value in _counted(stored).items():
+            setattr(stored, name, value)
+        stored.status, stored.finished_at = MessageRun.DONE, timezone.now()
+        stored.save()
+    return True
 
 
 def break_off(record: MessageRun) -> None:
@@ -121,7 +145,7 @@ def first_fault(run_id: int) -> MessageRun | None:
     """Return the record of a run when this is its first fault that anybody is told of, else None."""
     with transaction.atomic():
         record = locked(MessageRun.objects.filter(pk=run_id)).first()
-        if record is None or ALERTED_AT in record.details:
+        if record is None or ALERTED_AT in record.details or OWN_ALERT in record.details:
             return None
         record.details[ALERTED_AT] = timezone.now().isoformat(timespec="seconds")
         record.save(update_fields=["details"])
