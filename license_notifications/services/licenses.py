@@ -113,7 +113,7 @@ def take(
     plan: SubscriptionPlan, learner: Learner, *, status: str, now: datetime, auto_applied: bool = False
 ) -> License:
     """Give a learner the oldest unassigned licence of a locked plan. Raises AlreadyHeld and NoFreeLicense."""
-    if learner == Learner():
+    if learner.lms_user_id is None and not learner.email:
         raise ValidationError({"learner": "Nobody is named. Allowed: a learner with lms_user_id, email or both."})
     if (found := held(plan.pk, learner)) is not None:
         raise AlreadyHeld(found)
