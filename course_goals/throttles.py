@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import math
-from typing import Any, ClassVar, Final
+from typing import Any
 
-from rest_framework.throttling import SimpleRateThrottle
+from email_automation import rest
 
 from . import tokens
 from .conf import setting
 
-WINDOW: Final = 60
 
-log = logging.getLogger(__name__)
+class Throttle(rest.Throttle):
+    """Counts by the settings of weekly goals."""
 
-
-class Throttle(SimpleRateThrottle):
-    """Counts the requests of the last minute; `limit` names the setting, 0 or None means none.
-
-    Without a working cache nobody is turned away.
-    """
-
-    limit: ClassVar[str]
-
-    def __init__(self) -> None:
-        self.num_requests, self.duration = setting(self.limit), WINDOW
-
-    def subject(self, request: Any) -> str | None:
-        """Return whose requests are counted, or None for one that is not."""
-        raise NotImplementedError
-
-    def allow_request(self, request: Any, view: Any = None) -> bool:
-        """Count a request and return whether it may go on."""
-        self.rate = self.num_requests or None
-        try:
-            return bool(super().allow_request(request, view))
-        except Exception as error:
-            log.warning("throttling is off: the cache does not answer (%s)", type(error).__name__)
-            return True
-
-    def get_cache_key(self, request: Any, view: Any) -> str | None:
-        """Return a digest: keys of a cache end up in its logs, and the subject may be somebody's address."""
-        subject = self.subject(request)
-        if subject is None:
-            return None
-        return f"course_goals.throttle:{hashlib.sha256(f'{self.limit}:{subject}'.encode()).hexdigest()}"
-
-    def wait(self) -> int:
-        """Return in how many whole seconds the next request may come."""
-        return math.ceil(super().wait() or WINDOW)
+    def allowed(self) -> int | None:
+        """Return the setting that `limit` names."""
+        limit: int | None = setting(self.limit)
+        return limit
 
 
 class SaveThrottle(Throttle):

@@ -11,11 +11,13 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from email_automation.rest import body_of
+
 from .. import activity, conf, services
 from ..models import CourseGoal
 from ..throttles import OutlineThrottle, SaveThrottle
 from ..week import Progress
-from .base import GoalView, body_of, check_access, course_of
+from .base import GoalView, check_access, course_of
 from .errors import Refused, invalid, required
 
 
