@@ -14,6 +14,7 @@ from django.test.utils import override_settings
 from edx_ace.channel import channels
 from edx_ace.policy import policies
 
+from email_automation.braze_standin.server import BrazeStandIn
 from email_automation.templating import stored
 from tests.mail.stock import Undefined
 
@@ -83,6 +84,14 @@ def fresh_ace() -> Iterator[None]:
     forget_ace()
     yield
     forget_ace()
+
+
+@pytest.fixture
+def braze(settings: Any) -> Iterator[BrazeStandIn]:
+    """A stand-in for Braze of its own, to which the settings lead."""
+    with BrazeStandIn().running() as server:
+        server.use(settings)
+        yield server
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""A server that plays Braze's endpoint for campaigns on this machine, as strict as the original, and shows what came."""
+"""A server that plays Braze's endpoint for campaigns on this machine, as strict as the original; it shows what came."""
