@@ -2,61 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from email_automation.openapi import SECURITY, Object, an_object, answer, body, errors, in_path, or_null, ref
+
 from ..conf import days_range
 from ..models import MOST_DAYS
 from .base import GoalView
-
-Object = dict[str, Any]
-
-
-def _object(**properties: Any) -> Object:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _or_null(schema: Object) -> Object:
-    return {"oneOf": [schema, {"type": "null"}]}
-
-
-def _ref(name: str) -> Object:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _answer(description: str, schema: Object) -> Object:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _errors(*statuses: int) -> Object:
-    answers = {str(status): _answer(ERRORS[status], _ref("Error")) for status in statuses}
-    if 429 in statuses:
-        answers["429"]["headers"] = {
-            "Retry-After": {"description": "Whole seconds.", "required": True, "schema": {"type": "integer"}}
-        }
-    return answers
-
-
-def _body(schema: Object) -> Object:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-def _in_path(name: str, description: str, **schema: Any) -> Object:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string", **schema},
-    }
-
 
 ERRORS: Final = {
     400: "The body is not a JSON object, or a field is missing or wrong: "
@@ -72,28 +27,28 @@ CODES: Final = (
     "not_enrolled", "course_not_found", "goals_not_enabled", "token_not_found", "method_not_allowed",
     "unsupported_media_type", "throttled",
 )  # fmt: skip
-COURSE_KEY: Final = _in_path(
+COURSE_KEY: Final = in_path(
     "course_key", "A course key, for example `course-v1:Org+Course+Run`.", pattern="^[^/]+$", minLength=1
 )
-TOKEN: Final = _in_path("token", "The token of a goal, from its mail.", minLength=1, pattern="^[^/]+$")
+TOKEN: Final = in_path("token", "The token of a goal, from its mail.", minLength=1, pattern="^[^/]+$")
 FIELD: Final = {"enum": ["course_id", "subscribed_to_reminders", "days_per_week", None]}
 
 
 def description() -> Object:
     """Return the description as the settings have it."""
     fewest, most = days_range()
-    week = _object(
+    week = an_object(
         start={"type": "string", "format": "date", "description": "The Monday."},
         today={"type": "string", "format": "date", "description": "By the learner's own clock."},
         days_done={"type": "integer", "minimum": 0, "maximum": 7},
         days_left={"type": "integer", "minimum": 1, "maximum": 7, "description": "Today counts."},
         reached={"type": "boolean"},
     )
-    outline = _object(
+    outline = an_object(
         weekly_learning_goal_enabled={"type": "boolean"},
-        selected_goal=_or_null(_ref("Goal")),
-        choices={"type": "array", "items": _object(days={"type": "integer"}, name={"type": "string"})},
-        week=_or_null(_ref("Week")),
+        selected_goal=or_null(ref("Goal")),
+        choices={"type": "array", "items": an_object(days={"type": "integer"}, name={"type": "string"})},
+        week=or_null(ref("Week")),
     )
     wish = {
         "type": "object",
@@ -116,17 +71,17 @@ def description() -> Object:
                 "post": {
                     "operationId": "save_course_goal",
                     "summary": "Set, change or clear the caller's goal",
-                    "requestBody": _body(wish),
+                    "requestBody": body(wish),
                     "responses": {
-                        "200": _answer(
+                        "200": answer(
                             "Saved.",
-                            _object(
+                            an_object(
                                 header={"type": "string"},
                                 message={"type": "string"},
-                                selected_goal=_or_null(_ref("Goal")),
+                                selected_goal=or_null(ref("Goal")),
                             ),
                         ),
-                        **_errors(400, 401, 403, 404, 415, 429),
+                        **errors(ERRORS, 400, 401, 403, 404, 415, 429),
                     },
                 }
             },
@@ -137,8 +92,8 @@ def description() -> Object:
                     "summary": "The caller's goal and week in a course; opening it counts as a day of study",
                     "security": [{}, {"session": []}],
                     "responses": {
-                        "200": _answer("The outline.", _object(course_goals=outline)),
-                        **_errors(404, 429),
+                        "200": answer("The outline.", an_object(course_goals=outline)),
+                        **errors(ERRORS, 404, 429),
                     },
                 },
             },
@@ -146,8 +101,8 @@ def description() -> Object:
                 "post": {
                     "operationId": "last_seen_time_zone",
                     "summary": "Report the zone of the caller's browser; an unusable name is ignored",
-                    "requestBody": _body({"type": "object", "properties": {"time_zone": {"examples": ["Asia/Tokyo"]}}}),
-                    "responses": {"204": {"description": "Heard."}, **_errors(400, 401, 403, 415)},
+                    "requestBody": body({"type": "object", "properties": {"time_zone": {"examples": ["Asia/Tokyo"]}}}),
+                    "responses": {"204": {"description": "Heard."}, **errors(ERRORS, 400, 401, 403, 415)},
                 }
             },
             "/api/course_home/unsubscribe_from_course_goal/{token}": {
@@ -163,24 +118,21 @@ def description() -> Object:
                     "summary": "Stop the reminders of one goal (RFC 8058); the body is not read",
                     "security": [],
                     "responses": {
-                        "200": _answer("They are off.", _object(course_title={"type": "string"})),
-                        **_errors(404, 429),
+                        "200": answer("They are off.", an_object(course_title={"type": "string"})),
+                        **errors(ERRORS, 404, 429),
                     },
                 },
             },
         },
         "components": {
-            "securitySchemes": {
-                "session": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
-                "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRFToken"},
-            },
+            "securitySchemes": dict(SECURITY),
             "schemas": {
-                "Goal": _object(
+                "Goal": an_object(
                     days_per_week={"type": "integer", "minimum": 1, "maximum": MOST_DAYS},
                     subscribed_to_reminders={"type": "boolean"},
                 ),
                 "Week": week,
-                "Error": _object(detail={"type": "string"}, code={"enum": list(CODES)}, field=FIELD),
+                "Error": an_object(detail={"type": "string"}, code={"enum": list(CODES)}, field=FIELD),
             },
         },
     }
