@@ -61,8 +61,11 @@ class Wire:
         A kept connection that turns out to be closed before the request was written is replaced once.
         """
         session = self._session()
-        # A proxy of the network's cannot reach this machine's own addresses.
-        session.trust_env = not is_loopback(urlsplit(url).hostname or "")
+        try:
+            # A proxy of the network's cannot reach this machine's own addresses.
+            session.trust_env = not is_loopback(urlsplit(url).hostname or "")
+        except ValueError as error:
+            raise Unusable(type(error).__name__) from error
         handled = sys.exception()
         for last in (False, True):
             _progress.begin()
