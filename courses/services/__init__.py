@@ -31,6 +31,7 @@ from courses.services.progress import (
     record_completion,
     record_completions,
 )
+from courses.services.strangers import Stranger, account_ids
 from courses.services.upsert import Word
 
 __all__ = [
@@ -38,7 +39,9 @@ __all__ = [
     "CompletionFact",
     "EnrollmentFact",
     "LearnerFact",
+    "Stranger",
     "Word",
+    "account_ids",
     "end_enrollment",
     "record_activities",
     "record_activity",
