@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,9 +36,9 @@ def where(run: Run, holds: Callable[[Choice], bool]) -> list[UUID]:
     return [enterprise for enterprise, choice in choices(run).items() if holds(choice)]
 
 
-def is_told(choice: Choice, run: Run) -> bool:
+def is_told(choice: Choice, now: datetime) -> bool:
     """Return whether there is anything to tell of an enterprise: it has licences, and they are all there."""
-    return choice.total > 0 and not choice.is_provisioning(run.now)
+    return choice.total > 0 and not choice.is_provisioning(now)
 
 
 def threshold(choice: Choice) -> str:

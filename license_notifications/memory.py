@@ -170,6 +170,7 @@ def _supersede(rows: Sequence[NotificationTimestamp]) -> None:
     full = [row for row in rows if row.kind == THRESHOLD_100]
     if not full:
         return
+    token = uuid4()
     lower = [
         NotificationTimestamp(
             enterprise_customer_uuid=row.enterprise_customer_uuid,
@@ -178,13 +179,11 @@ def _supersede(rows: Sequence[NotificationTimestamp]) -> None:
             kind=THRESHOLD_75,
             plan_uuid=row.plan_uuid,
             state=SUPERSEDED,
-            claim_token=uuid4(),
+            claim_token=token,
             run_id=row.run_id,
         )
         for row in full
     ]
-    for row in lower[1:]:
-        row.claim_token = lower[0].claim_token
     stored = NotificationTimestamp.objects.filter(any_of([_key(row) for row in lower], attnames=KEY))
     stored.exclude(state__in=(SENT, SUPERSEDED)).update(state=SUPERSEDED)
     insert_if_absent(NotificationTimestamp, lower, unique_field=KEY, token_field="claim_token")

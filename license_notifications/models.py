@@ -347,3 +347,22 @@ class NotificationTimestamp(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} ECU {self.ecu_id} {self.state}"
+
+
+class NotificationPart(models.Model):
+    """One enterprise of a run whose parts are done by workers; gone when the run is closed."""
+
+    run = models.ForeignKey(MessageRun, on_delete=models.CASCADE, related_name="+")
+    enterprise_customer_uuid = models.UUIDField()
+    finished_at = models.DateTimeField(null=True)
+    requests = models.PositiveIntegerField(default=0)
+    skipped = models.JSONField(default=dict)
+    failures = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "enterprise_customer_uuid"], name="license_part_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"enterprise {self.enterprise_customer_uuid} of run {self.run_id}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, ClassVar, Final
+from uuid import UUID
 
 from django.db.models import Case, CharField, Count, IntegerField, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
@@ -52,6 +53,9 @@ class NoticeResolver(Resolver):
     user_path = "account_id"
     #: Of whom a run says that they are left out, when the first of these fails and everything before it holds.
     counted: ClassVar[tuple[Condition, ...]]
+    #: What has to be known of a person, by the rule that asks for it, and the rules that fail with it.
+    needed: ClassVar[Mapping[str, str]] = {"has_address": "no e-mail address"}
+    follows: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def rows(self) -> QuerySet[EnterpriseAdmin]:
         """Return every administrator who has an account here."""
@@ -59,7 +63,7 @@ class NoticeResolver(Resolver):
 
     def candidates(self, run: Run) -> QuerySet[EnterpriseAdmin]:
         """Return the listed administrators of the enterprises there is something to tell of."""
-        told = figures.where(run, lambda choice: figures.is_told(choice, run))
+        told = figures.where(run, lambda choice: figures.is_told(choice, run.now))
         return self.among(run, enterprise_customer_uuid__in=told, listed=True)
 
     def among(self, run: Run, **only: Any) -> QuerySet[EnterpriseAdmin]:
@@ -120,6 +124,13 @@ class NoticeResolver(Resolver):
         reasons = asked.annotate(failing=Case(*failing, default=Value(""), output_field=CharField()))
         found = dict(reasons.order_by().values_list("failing").annotate(number=Count("pk")))
         return {COUNTED_AS.get(rule.name, rule.name): found[rule.name] for rule in self.counted if rule.name in found}
+
+    def lacking(self, run: Run, rule: str) -> list[tuple[UUID, int]]:
+        """Return (enterprise, ECU) of those who are not told for the sake of one rule, and of what follows from it."""
+        asked = annotated(self.candidates(run), self.conditions, run)
+        others = {other.name for other in self.conditions} - {rule, *self.follows.get(rule, ())}
+        found = asked.filter(**{f"holds_{rule}": False}, **{f"holds_{other}": True for other in sorted(others)})
+        return list(found.order_by("ecu_id").values_list("enterprise_customer_uuid", "ecu_id"))
 
     def subject_of(self, row: EnterpriseAdmin) -> str:
         """Return the ECU's number and its enterprise."""
@@ -198,6 +209,8 @@ class DigestResolver(NoticeResolver):
     kinds = (WEEKLY,)
     conditions = DIGEST
     counted = tuple(rule for rule in DIGEST if rule.name not in ("slot_due", "first_of_person"))
+    needed = {**NoticeResolver.needed, "has_anchor": "not known since when active, so no weekly mail"}
+    follows = {"has_anchor": ("slot_due",)}
 
     def remembering(self, admins: QuerySet[EnterpriseAdmin], run: Run) -> QuerySet[EnterpriseAdmin]:
         """Return administrators with the tries of the week the run falls into."""
