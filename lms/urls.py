@@ -31,5 +31,6 @@ urlpatterns = [
     path("email/", include("email_automation.urls")),
     path("courses/", include("schedules.urls")),
     path("demo/", include("lms.demo.urls")),
+    path("api/v1/", include("subsidy_requests.urls")),
     path("", include("course_goals.urls")),
 ]

@@ -9,3 +9,10 @@ class SubsidyRequestsConfig(AppConfig):
     name = "subsidy_requests"
     verbose_name = "Subsidy requests"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import (
+            checks,  # noqa: F401  (registers the system checks)
+            handlers,  # noqa: F401  (registers what the requesting part hears)
+        )
+        from .coupons import handlers as coupon_handlers  # noqa: F401  (registers what the granting part hears)

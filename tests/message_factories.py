@@ -15,7 +15,9 @@ from email_automation import words
 from email_automation.events import HOLD, STOP
 from schedules import dates
 from schedules.models import Schedule, ScheduleConfig, ScheduleExperience, ScheduleRecompute
+from subsidy_requests.models import ApprovalWindow, DeclineNotice
 from tests import factories
+from tests.subsidy_requests.factories import CustomerFactory, LicenseRequestFactory
 
 
 class MessageFactory(ABC):
@@ -227,6 +229,58 @@ class GoalReminder(_Switched):
         return people
 
 
+class _Notice(_Switched):
+    """Decisions of the day about requests of learners of one enterprise."""
+
+    def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
+        if self._course is None:
+            self._course = CustomerFactory()
+        people = []
+        for _ in range(number):
+            person = factories.UserFactory()
+            factories.LearnerProfileFactory(user=person, lms_user_id=person.pk, language=language)
+            self.decide(person, dates.day_start(day) + timedelta(hours=9), site)
+            people.append(person)
+        return people
+
+    @abstractmethod
+    def decide(self, person: Any, moment: datetime, site: Site) -> None:
+        """Let a request of somebody be decided about."""
+
+
+class RequestApproved(_Notice):
+    label = "subsidy_requests.request_approved"
+
+    def decide(self, person: Any, moment: datetime, site: Site) -> None:
+        request = LicenseRequestFactory(user=person, customer=self._course, fulfilled=True)
+        window = ApprovalWindow.objects.create(
+            user=person,
+            enterprise_customer_uuid=request.enterprise_customer_uuid,
+            site=site,
+            opened_at=moment - timedelta(minutes=10),
+            closes_at=moment,
+        )
+        window.items.create(
+            kind=request.kind, subsidy_request_uuid=request.uuid, fulfilled_at=moment - timedelta(minutes=10)
+        )
+
+
+class RequestDeclined(_Notice):
+    label = "subsidy_requests.request_declined"
+
+    def decide(self, person: Any, moment: datetime, site: Site) -> None:
+        request = LicenseRequestFactory(user=person, customer=self._course, state="declined")
+        DeclineNotice.objects.create(
+            user=person,
+            enterprise_customer_uuid=request.enterprise_customer_uuid,
+            site=site,
+            declined_at=moment,
+            kind=request.kind,
+            subsidy_request_uuids=[str(request.uuid)],
+            decline_reason="It is not part of the plan.",
+        )
+
+
 FACTORIES: dict[str, type[MessageFactory]] = {
     factory.label: factory
     for factory in (
@@ -240,5 +294,7 @@ FACTORIES: dict[str, type[MessageFactory]] = {
         NewContent,
         WeeklyProgress,
         GoalReminder,
+        RequestApproved,
+        RequestDeclined,
     )
 }

@@ -192,6 +192,16 @@ LICENSE_LMS_CLIENT_SECRET = env("LICENSE_LMS_CLIENT_SECRET", default="")
 LICENSE_LMS_SERVICE_USERNAME = env("LICENSE_LMS_SERVICE_USERNAME", default="")
 ENTERPRISE_ADMIN_PORTAL_BASE_URL = env("ENTERPRISE_ADMIN_PORTAL_BASE_URL", default="")
 
+# --- Requests for subsidies ---
+
+LEARNER_PORTAL_BASE_URL = env("LEARNER_PORTAL_BASE_URL", default="")
+SUBSIDY_APPROVAL_WINDOW_SECONDS = env.int("SUBSIDY_APPROVAL_WINDOW_SECONDS", default=600)
+SUBSIDY_REPUBLISH_AFTER_SECONDS = env.int("SUBSIDY_REPUBLISH_AFTER_SECONDS", default=1800)
+SUBSIDY_REPUBLISH_MAX = env.int("SUBSIDY_REPUBLISH_MAX", default=3)
+SUBSIDY_REQUESTS_CALLS_PER_MINUTE = env.int("SUBSIDY_REQUESTS_CALLS_PER_MINUTE", default=300)
+SUBSIDY_REQUESTS_CHANNEL = env("SUBSIDY_REQUESTS_CHANNEL", default="braze_campaign")
+SUBSIDY_REQUESTS_ROLES = env("SUBSIDY_REQUESTS_ROLES", default="subsidy_requests.roles.AssignedRoles")
+
 # --- ACE: which channel delivers (completed in derive.py) ---
 
 ACE_ENABLED_CHANNEL = env.list("ACE_ENABLED_CHANNEL", default=None)
@@ -249,7 +259,12 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 EVENT_BUS_CONSUMER = "edx_event_bus_redis.RedisEventConsumer"
 EVENT_BUS_REDIS_CONNECTION_URL = env("EVENT_BUS_REDIS_CONNECTION_URL", default=None)
-EVENT_BUS_TOPIC_PREFIX = env("EVENT_BUS_TOPIC_PREFIX", default=None)
+EVENT_BUS_TOPIC_PREFIX = env("EVENT_BUS_TOPIC_PREFIX", default="dev")
+EVENT_BUS_REDIS_STREAM_MAX_LEN = env.int("EVENT_BUS_REDIS_STREAM_MAX_LEN", default=10_000)
+EVENT_BUS_REDIS_CONSUMER_POLL_TIMEOUT = env.int("EVENT_BUS_REDIS_CONSUMER_POLL_TIMEOUT", default=3)
+# How the events of our own parts travel: "embedded" needs the database only, "redis" the extra redis-bus.
+EVENT_TRANSPORT = env("EVENT_TRANSPORT", default="embedded")
+SUBSIDY_ENROLMENT_BACKEND = env("SUBSIDY_ENROLMENT_BACKEND", default="embedded")
 
 # --- Telemetry: none of the vendors' agents that edx-ace would otherwise look for and warn about ---
 

@@ -9,5 +9,6 @@ SECRET_KEY = SECRET_KEY or "devstack-only-never-use-this-key-where-people-can-re
 INTERNAL_IPS = ["127.0.0.1"]
 LICENSE_NOTIFICATION_ALLOW_TIME_TRAVEL = env.bool("LICENSE_NOTIFICATION_ALLOW_TIME_TRAVEL", default=True)
 ENTERPRISE_ADMIN_PORTAL_BASE_URL = env("ENTERPRISE_ADMIN_PORTAL_BASE_URL", default="http://localhost:1991")
+LEARNER_PORTAL_BASE_URL = env("LEARNER_PORTAL_BASE_URL", default="http://localhost:8734")
 
 finish(globals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Final
 
 from django.conf import settings
@@ -92,6 +93,7 @@ class ApprovalItem(models.Model):
 class DeclineNotice(Notice):
     """The requests of one learner that were declined together, by one call or by a change of the subsidy type."""
 
+    action = models.UUIDField(_("declined in call"), default=uuid.uuid4, editable=False)
     declined_at = models.DateTimeField(_("declined"), default=timezone.now)
     kind = models.CharField(_("kind"), max_length=7, choices=_KINDS)
     subsidy_request_uuids = models.JSONField(_("requests"), default=list)
@@ -102,6 +104,7 @@ class DeclineNotice(Notice):
         verbose_name = _("notice of refusal")
         verbose_name_plural = _("notices of refusal")
         constraints = [
+            models.UniqueConstraint(fields=["action", "user"], name="decline_notice_once"),
             models.CheckConstraint(condition=Q(state__in=STATES), name="decline_notice_state"),
         ]
         indexes = [
