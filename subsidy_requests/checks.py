@@ -1,0 +1,105 @@
+"""System checks of subsidy requests."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
+
+from email_automation.channels import takes_mail
+
+from . import conf
+from .roles import Roles
+
+LIMITS: Final = ("SUBSIDY_APPROVAL_WINDOW_SECONDS", "SUBSIDY_REPUBLISH_AFTER_SECONDS", "SUBSIDY_REPUBLISH_MAX")
+
+
+@register()
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Our own settings have usable values."""
+    rules = (
+        *((name, _is_limit, "a whole number, 0 or more", "E001") for name in LIMITS),
+        (
+            "SUBSIDY_REQUESTS_CHANNEL",
+            lambda value: value in conf.CHANNELS,
+            f"one of {', '.join(conf.CHANNELS)}",
+            "E002",
+        ),
+        ("SUBSIDY_REQUESTS_ROLES", _is_roles, "the dotted path of a subclass of subsidy_requests.roles.Roles", "E003"),
+        (
+            "SUBSIDY_REQUESTS_AUTHENTICATION_CLASSES",
+            _can_be_imported,
+            "a list of dotted paths of authentication classes of Django REST framework",
+            "E004",
+        ),
+        (
+            "SUBSIDY_REQUESTS_CALLS_PER_MINUTE",
+            lambda value: value is None or _is_limit(value),
+            "a whole number, 0 or None for no limit",
+            "E005",
+        ),
+    )
+    return [
+        Error(
+            f"{name} is {conf.setting(name)!r}, which subsidy requests cannot use.",
+            hint=f"Set it to {allowed}.",
+            id=f"subsidy_requests.{number}",
+        )
+        for name, holds, allowed, number in rules
+        if not holds(conf.setting(name))
+    ]
+
+
+@register()
+def check_portal(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Mails have somewhere to lead to."""
+    base = conf.setting("LEARNER_PORTAL_BASE_URL")
+    if isinstance(base, str) and base.startswith(("https://", "http://")):
+        return []
+    return [
+        Warning(
+            "LEARNER_PORTAL_BASE_URL names no web address, so mails about requests wait.",
+            hint='Set it to the address of the learner portal, for example "https://learn.example.com".',
+            id="subsidy_requests.W001",
+        )
+    ]
+
+
+@register()
+def check_channel(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The channel of the mails is one that ACE may use."""
+    chosen = conf.setting("SUBSIDY_REQUESTS_CHANNEL")
+    enabled = getattr(settings, "ACE_ENABLED_CHANNELS", None) or ()
+    if chosen not in conf.CHANNELS or (takes_mail() if chosen == conf.EMAIL else chosen in enabled):
+        return []
+    named = "an e-mail channel" if chosen == conf.EMAIL else f'"{chosen}"'
+    return [
+        Warning(
+            f"SUBSIDY_REQUESTS_CHANNEL is {chosen!r}, and no such edx-ace channel is enabled: no mail can be sent.",
+            hint=f"Add {named} to ACE_ENABLED_CHANNELS, or choose another one of {', '.join(conf.CHANNELS)}.",
+            id="subsidy_requests.W002",
+        )
+    ]
+
+
+def _is_limit(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_roles(path: Any) -> bool:
+    try:
+        kind = import_string(path)
+    except (ImportError, AttributeError, TypeError):
+        return False
+    return isinstance(kind, type) and issubclass(kind, Roles)
+
+
+def _can_be_imported(paths: Any) -> bool:
+    if not isinstance(paths, list | tuple):
+        return False
+    try:
+        return all(callable(import_string(path)) for path in paths)
+    except (ImportError, AttributeError, TypeError):
+        return False
