@@ -3,7 +3,8 @@
 | address | |
 |---|---|
 | GET / | a page for people |
-| GET /requests.json /accepted.json /delivered.json /profiles.json | what came, newest first (`limit`, `before`) |
+| GET /requests.json /profiles.json | what came, newest first (`limit`) |
+| GET /accepted.json /delivered.json | the messages, newest first (`limit`, `before` a number, `dispatch_id`) |
 | POST /clear | forgets it |
 | POST /faults | {"number": 2, "status": 503, …}: the fields of faults.Fault; `number` null means always |
 | POST /campaigns | {"campaign": name or id, "archived": false, "re_eligible_minutes": 0 or null} |
@@ -12,9 +13,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 from django.template.loader import render_to_string
@@ -31,6 +33,7 @@ SECURITY: Final = (
 )
 
 Said = Mapping[str, Any]
+Entry = TypeVar("Entry")
 
 
 def answer(memory: Memory, method: str, path: str, *, query: str, body: bytes, is_form: bool) -> Reply:
@@ -44,7 +47,7 @@ def answer(memory: Memory, method: str, path: str, *, query: str, body: bytes, i
     try:
         with memory.lock:
             if reading:
-                return READERS[name](memory, _numbers(query))
+                return READERS[name](memory, Selection.of(query))
             said = {} if is_form or not body else parsed(body)
             if method != "POST" or not isinstance(said, dict):
                 raise ValueError("body: must be a JSON object, and be posted")
@@ -58,21 +61,45 @@ def _error(status: int, message: str) -> Reply:
     return Reply(status, {"message": message})
 
 
-def _numbers(query: str) -> dict[str, int]:
-    found = {}
-    for name, values in parse_qs(query).items():
-        if name in ("limit", "before"):
-            if not (values[-1].isascii() and values[-1].isdigit()):
+@dataclass(frozen=True)
+class Selection:
+    """Which entries are asked for: at most `limit`, those below the number `before`, those of one request."""
+
+    limit: int = PAGE_SIZE
+    before: int | None = None
+    dispatch_id: str = ""
+
+    @classmethod
+    def of(cls, query: str) -> Selection:
+        """Return what a query string selects. Raises ValueError that names the field."""
+        said = {name: values[-1] for name, values in parse_qs(query).items()}
+        for name in ("limit", "before"):
+            if name in said and not (said[name].isascii() and said[name].isdigit()):
                 raise ValueError(f"{name}: must be a whole number")
-            found[name] = int(values[-1])
-    return found
+        return cls(
+            limit=min(int(said.get("limit", PAGE_SIZE)), LARGEST_PAGE),
+            before=int(said["before"]) if "before" in said else None,
+            dispatch_id=said.get("dispatch_id", ""),
+        )
+
+    def newest(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return the newest entries."""
+        return list(entries)[::-1][: self.limit]
+
+    def messages(self, messages: Iterable[Message]) -> list[Message]:
+        """Return the newest of the messages that are meant."""
+        return self.newest(
+            message
+            for message in messages
+            if (self.before is None or message.number < self.before) and self.dispatch_id in ("", message.dispatch_id)
+        )
 
 
-def _page(memory: Memory, numbers: Mapping[str, int]) -> Reply:
+def _page(memory: Memory, selection: Selection) -> Reply:
     context = {
         "site_name": "Braze stand-in",
-        "messages": _newest(memory.messages, numbers),
-        "requests": _newest(memory.requests, numbers),
+        "messages": selection.newest(memory.messages),
+        "requests": selection.newest(memory.requests),
         "counts": {
             "requests": len(memory.requests),
             "accepted": len(memory.messages),
@@ -87,31 +114,21 @@ def _page(memory: Memory, numbers: Mapping[str, int]) -> Reply:
     return Reply(HTTPStatus.OK, html, "text/html; charset=utf-8", headers)
 
 
-def _requests(memory: Memory, numbers: Mapping[str, int]) -> Reply:
-    return Reply(HTTPStatus.OK, [_request_as_json(received) for received in _newest(memory.requests, numbers)])
+def _requests(memory: Memory, selection: Selection) -> Reply:
+    return Reply(HTTPStatus.OK, [_request_as_json(received) for received in selection.newest(memory.requests)])
 
 
-def _accepted(memory: Memory, numbers: Mapping[str, int]) -> Reply:
-    return Reply(HTTPStatus.OK, [_message_as_json(message) for message in _before(memory.messages, numbers)])
+def _accepted(memory: Memory, selection: Selection) -> Reply:
+    return Reply(HTTPStatus.OK, [_message_as_json(message) for message in selection.messages(memory.messages)])
 
 
-def _delivered(memory: Memory, numbers: Mapping[str, int]) -> Reply:
+def _delivered(memory: Memory, selection: Selection) -> Reply:
     delivered = [message for message in memory.messages if message.delivered]
-    return Reply(HTTPStatus.OK, [_message_as_json(message) for message in _before(delivered, numbers)])
+    return Reply(HTTPStatus.OK, [_message_as_json(message) for message in selection.messages(delivered)])
 
 
-def _profiles(memory: Memory, numbers: Mapping[str, int]) -> Reply:
+def _profiles(memory: Memory, selection: Selection) -> Reply:
     return Reply(HTTPStatus.OK, memory.profiles)
-
-
-def _newest(entries: Any, numbers: Mapping[str, int]) -> list[Any]:
-    limit = min(numbers.get("limit", PAGE_SIZE), LARGEST_PAGE)
-    return list(entries)[::-1][:limit]
-
-
-def _before(messages: Any, numbers: Mapping[str, int]) -> list[Message]:
-    before = numbers.get("before")
-    return _newest([message for message in messages if before is None or message.number < before], numbers)
 
 
 def _request_as_json(received: Received) -> dict[str, Any]:
@@ -179,7 +196,7 @@ def _is_amount(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
-READERS: Final[Mapping[str, Callable[[Memory, Mapping[str, int]], Reply]]] = {
+READERS: Final[Mapping[str, Callable[[Memory, Selection], Reply]]] = {
     "": _page,
     "requests.json": _requests,
     "accepted.json": _accepted,

@@ -53,9 +53,7 @@ class Wire:
     def __init__(self) -> None:
         self._kept = threading.local()
 
-    def post(
-        self, url: str, body: bytes, *, content_type: str, auth: AuthBase, timeout: tuple[float, float]
-    ) -> Answer:
+    def post(self, url: str, body: bytes, *, content_type: str, auth: AuthBase, timeout: tuple[float, float]) -> Answer:
         """Post, follow no redirect, and return the answer. Raises NotWritten, Broken or Unusable.
 
         A kept connection that turns out to be closed before the request was written is replaced once.
