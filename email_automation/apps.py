@@ -11,11 +11,14 @@ class EmailAutomationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from courses.eventbus import duty
+
         from . import (
             checks,  # noqa: F401  (registers the system checks)
             signals,  # noqa: F401  (connects the receivers)
         )
         from .channels import checks as channel_checks  # noqa: F401  (as above)
-        from .pipeline import message
+        from .pipeline import chores, message
 
+        chores.also(duty.do)
         message.autodiscover()

@@ -32,7 +32,7 @@ class EventOutbox(models.Model):
 
 
 class EventRelay(models.Model):
-    """Who may publish now, and how publishing has gone lately; one row for each transport."""
+    """Who may publish now, and how publishing has gone lately: one row."""
 
     name = models.CharField(max_length=32, unique=True)
     owner = models.CharField(max_length=32, blank=True, help_text="Empty: nobody is publishing.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from celery import current_app
-from django.db import connection, transaction
 
-from .outcome import trace
+from courses.commits import after_commit as after_commit
+from courses.commits import in_transaction as in_transaction
 
 log = logging.getLogger(__name__)
 
@@ -27,31 +27,3 @@ def send(task: str, ids: Sequence[int], *, queue: str) -> str:
         log.error("the broker is away (%s): the mails wait for process_email_queue", type(error).__name__)
         return type(error).__name__
     return ""
-
-
-def in_transaction() -> bool:
-    """Return whether somebody's transaction is open, whose rollback would undo what is written now.
-
-    The transaction that a test case wraps around a test does not count, as it does not for Django's own `durable`.
-    """
-    return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
-
-
-def after_commit(work: Callable[[], object]) -> None:
-    """Do some work once the transaction that is open has committed, at once when none is.
-
-    What the work raises is logged: by then the caller's own is done, and a mail's failure is no reason to undo it.
-    """
-
-    def guarded() -> None:
-        try:
-            work()
-        except Exception as error:
-            log.error("work after a commit broke off: %s", trace(error))
-            if not connection.in_atomic_block:
-                connection.close_if_unusable_or_obsolete()
-
-    if in_transaction():
-        transaction.on_commit(guarded)
-    else:
-        guarded()

@@ -1,0 +1,115 @@
+"""The inbox: events as they came, once for each consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from courses import alerts
+from courses.alerts import Alert, Entry
+from courses.bulk import insert_if_absent, locked, retry_on_deadlock
+from courses.eventbus import envelope, handlers
+from courses.models import EventInbox
+
+TYPE_LENGTH = 255
+PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """What came: headers and data, and the id of its entry where it came by a stream."""
+
+    headers: Mapping[str, str]
+    payload: bytes
+    entry: str = ""
+
+    @property
+    def event_type(self) -> str:
+        """What the headers call its type, '' where they do not say."""
+        return self.headers.get(envelope.TYPE, "")
+
+    @property
+    def event_id(self) -> str:
+        """The event's own id; one without any is told apart by its entry."""
+        try:
+            return str(UUID(self.headers.get(envelope.ID, "")))
+        except ValueError:
+            return f"stream:{self.entry}"
+
+
+@retry_on_deadlock
+def store(arrival: Arrival, consumers: Iterable[str]) -> list[EventInbox]:
+    """Store what came for these consumers, as it came, and return the rows that are new.
+
+    What its headers show to be unreadable is dead from the start; the data is looked into when it is handled.
+    """
+    now = timezone.now()
+    problem = envelope.problem_of(arrival.headers)
+    rows = [
+        EventInbox(
+            consumer=consumer,
+            event_id=arrival.event_id,
+            event_type=arrival.event_type[:TYPE_LENGTH],
+            payload=arrival.payload,
+            headers=dict(arrival.headers),
+            entry=arrival.entry,
+            state=EventInbox.DEAD if problem else EventInbox.RECEIVED,
+            reason=problem,
+            created_at=now,
+            received_at=now,
+            due_at=None if problem else now,
+        )
+        for consumer in consumers
+    ]
+    new = insert_if_absent(EventInbox, rows, unique_field=["consumer", "event_id"])
+    if problem:
+        for row in new:
+            tell(row)
+    return new
+
+
+def is_foreign(arrival: Arrival, consumer: str) -> bool:
+    """Return whether what came is of a type that is known and that this consumer leaves to others."""
+    known = envelope.signal_of(arrival.headers) is not None
+    return known and handlers.handler_of(consumer, arrival.event_type) is None
+
+
+def tell(row: EventInbox) -> None:
+    """Tell people, by ids, of an event that is dead."""
+    ids = {"consumer": row.consumer, "event": row.event_id, "row": row.pk}
+    entry = Entry(severity="error", step="handle", text=f"{row.event_type or 'event'}: {row.reason}", ids=ids)
+    alerts.tell(Alert(source="courses.eventbus", faults=1, entries=(entry,)))
+
+
+def requeue(ids: Iterable[int] | None = None, *, event_type: str = "") -> list[int]:
+    """Make dead events due again with no attempts counted; return the ids of the rows.
+
+    `ids` None means all dead ones, of one type where `event_type` is given. Others than dead ones stay as they are.
+    """
+    dead = EventInbox.objects.filter(state=EventInbox.DEAD)
+    if event_type:
+        dead = dead.filter(event_type=event_type)
+    if ids is not None:
+        return _requeue(dead.filter(pk__in=list(ids)).values_list("pk", flat=True))
+    done: list[int] = []
+    last = 0
+    while page := list(dead.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:PAGE]):
+        done += _requeue(page)
+        last = page[-1]
+    return done
+
+
+@retry_on_deadlock
+def _requeue(ids: Iterable[int]) -> list[int]:
+    now = timezone.now()
+    with transaction.atomic():
+        dead = EventInbox.objects.filter(pk__in=list(ids), state=EventInbox.DEAD).order_by("pk")
+        rows = list(locked(dead).values_list("pk", flat=True))
+        EventInbox.objects.filter(pk__in=rows).update(
+            state=EventInbox.RECEIVED, reason="", attempts=0, deferrals=0, received_at=now, due_at=now
+        )
+    return rows
