@@ -9,3 +9,6 @@ class LicenseNotificationsConfig(AppConfig):
     name = "license_notifications"
     verbose_name = "Licence notices"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import handlers  # noqa: F401  (registers what the granting part hears)

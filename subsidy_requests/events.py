@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from courses.eventbus.outbox import emit
+from courses.eventbus import emit
 from courses.events import (
     COUPON_CODE_REQUEST_APPROVED,
     LICENSE_REQUEST_APPROVED,

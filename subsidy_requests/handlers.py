@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from courses.eventbus.handlers import Deferred, Never, handles
+from courses.eventbus import Deferred, Never, handles
 from courses.events import (
     COUPON_CODE_ASSIGNED,
     COUPON_CODE_ASSIGNMENT_FAILED,

@@ -6,8 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from courses.eventbus.handlers import handles
-from courses.eventbus.outbox import emit
+from courses.eventbus import emit, handles
 from courses.events import (
     COUPON_CODE_ASSIGNED,
     COUPON_CODE_ASSIGNMENT_FAILED,
