@@ -94,7 +94,7 @@ def rehearse(instant: datetime, *, say: Say) -> Result:
     """Say what `work_through` would send now. The directories are asked, and nothing of it all is kept."""
     choices = plans.chosen(instant)
     told = with_something_to_tell(choices, instant)
-    fetched = directory.fetch_each(list(told), now=instant)
+    fetched = directory.fetch_each(list(told))
     outcome = Told()
     with transaction.atomic():
         failures = {

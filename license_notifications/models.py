@@ -221,6 +221,12 @@ class EnterpriseAdmin(models.Model):
     def __str__(self) -> str:
         return f"ECU {self.ecu_id}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, with the account that belongs to the person, the anchor and, where it is missing, a number."""
+        from .directory import save
+
+        save(self, super().save, *args, **kwargs)
+
     def fix_anchor(self) -> None:
         """Take the moment weeks count from, unless it has been taken before."""
         if self.anchor_at is not None:
