@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from .views.braze import braze
 from .views.outbox import mail, mail_html, outbox
 from .views.preferences import own_preferences, preferences
 from .views.unsubscribe import test_mail, unsubscribe
@@ -15,6 +16,7 @@ urlpatterns = [
     path("test-mail/", test_mail, name="test-mail"),
     path("webhooks/<path:address>", receive, name="webhooks"),
     path("outbox/", outbox, name="outbox"),
+    path("outbox/braze/", braze, name="outbox-braze"),
     path("outbox/<int:log_id>/", mail, name="outbox-mail"),
     path("outbox/<int:log_id>/html/", mail_html, name="outbox-html"),
 ]

@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 from ..conf import setting
 from ..loopback import is_loopback
 from .control import ROOT
+from .rules import MOST_RECIPIENTS
 
 #: It is on this machine: who does not answer at once is not there.
 TIMEOUT: Final = (0.5, 2)
@@ -60,6 +61,17 @@ def delivered(*, limit: int, before: int | None = None, dispatch_id: str = "") -
             return list(_read(answer.json()))
         except (requests.RequestException, KeyError, TypeError, ValueError) as error:
             raise NotRunning(type(error).__name__) from error
+
+
+def delivered_to(address: str, *, dispatch_id: str) -> Delivered | None:
+    """Return what somebody was delivered by one request, None where the stand-in does not say."""
+    if not dispatch_id or not stands_in():
+        return None
+    try:
+        found = delivered(limit=MOST_RECIPIENTS, dispatch_id=dispatch_id)
+    except NotRunning:
+        return None
+    return next((message for message in found if message.email.lower() == address.lower()), None)
 
 
 def _read(said: Iterable[Any]) -> Iterable[Delivered]:

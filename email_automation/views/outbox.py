@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from ..braze_standin import reader
+from ..channels import CAMPAIGN_CHANNEL
 from ..models import EmailLog
 from ..pipeline import message as messages
 from . import page
@@ -55,7 +57,9 @@ def may_look(request: HttpRequest) -> bool:
     return settings.DEBUG or (user.is_active and user.is_staff and user.has_perm("email_automation.view_emaillog"))
 
 
-def _for_staff(view: View) -> View:
+def for_staff(view: View) -> View:
+    """Show a page to those who may look at the outbox; others log in, or find nothing."""
+
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if may_look(request):
@@ -68,7 +72,7 @@ def _for_staff(view: View) -> View:
 
 
 @require_safe
-@_for_staff
+@for_staff
 def outbox(request: HttpRequest) -> HttpResponse:
     """List the newest mails, a page at a time; `before` is the id the page ends above."""
     before = request.GET.get("before", "")
@@ -86,7 +90,7 @@ def outbox(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@_for_staff
+@for_staff
 def mail(request: HttpRequest, log_id: int) -> HttpResponse:
     """Show one mail: as it was sent, its text and headers, and what became of it."""
     row = _row(log_id)
@@ -98,7 +102,10 @@ def mail(request: HttpRequest, log_id: int) -> HttpResponse:
         "admin_url": _admin_url("change", row.pk),
         "explain_url": explain_url(row),
         "ways": _found_ways(),
+        "by_campaign": row.channel == CAMPAIGN_CHANNEL,
     }
+    if context["by_campaign"]:
+        context["delivered"] = reader.delivered_to(row.to_address, dispatch_id=row.provider_message_id)
     return page.guarded(
         page.answer(request, "mail.html", context),
         content_security=f"{page.CONTENT_SECURITY}; frame-src 'self'",
@@ -107,7 +114,7 @@ def mail(request: HttpRequest, log_id: int) -> HttpResponse:
 
 @require_safe
 @xframe_options_sameorigin
-@_for_staff
+@for_staff
 def mail_html(request: HttpRequest, log_id: int) -> HttpResponse:
     """Return the mail's HTML alone, for the frame of `mail`; it can run and fetch nothing."""
     content = _row(log_id).stored_content()
