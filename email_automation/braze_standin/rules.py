@@ -96,10 +96,11 @@ def _user(value: Any, identifier: str, where: str) -> str:
         if not isinstance(value, str) or not value:
             raise Refusal(400, f"{where}.{identifier}: must be a string that is not empty")
         return value
-    names = [value.get(name) for name in ("alias_label", "alias_name")] if isinstance(value, dict) else [None]
-    if not all(isinstance(name, str) and name for name in names):
+    names = [value.get(name) for name in ("alias_label", "alias_name")] if isinstance(value, dict) else []
+    texts = [name for name in names if isinstance(name, str) and name]
+    if len(texts) != 2:
         raise Refusal(400, f"{where}.user_alias: must have the strings alias_name and alias_label")
-    return ":".join(names)
+    return ":".join(texts)
 
 
 def _object(holder: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:

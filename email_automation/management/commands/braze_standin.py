@@ -22,7 +22,7 @@ class Command(BaseCommand):
     """Serves the stand-in with the key and the campaigns of the settings."""
 
     help = "Play Braze's endpoint for campaigns: strict, forgetful, and with a page that shows what came."
-    requires_system_checks: list[str] = []  # type: ignore[assignment]  # Django allows a list
+    requires_system_checks: list[str] = []
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
