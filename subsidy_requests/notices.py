@@ -117,7 +117,7 @@ def _org(request: SubsidyRequest) -> str:
 
 
 def followed(model: type[Notice], rows: Sequence[EmailLog]) -> None:
-    """Take over what became of mails, inside the ledger's own transaction; a mail that has not ended changes nothing."""
+    """Take over what became of mails, inside the ledger's own transaction; one that has not ended changes nothing."""
     for row in rows:
         if row.is_test or row.target_id is None:
             continue
@@ -164,5 +164,6 @@ def _complain(name: str, late: Any) -> None:
         return
     text = "mails wait for the slug of the enterprise: set it in the configuration of the customer"
     entry = alerts.Entry(severity="error", step=name, text=text, ids={"enterprise": enterprises})
-    if alert := alerts.of_entries(f"subsidy_requests.{name}", [entry]):
-        alerts.tell_once(alert, about=f"subsidy_requests.{NO_SLUG}:{name}")
+    alert = alerts.of_entries(f"subsidy_requests.{name}", [entry])
+    if alert is not None and alerts.is_news(f"subsidy_requests.{NO_SLUG}:{name}"):
+        alerts.tell(alert)
