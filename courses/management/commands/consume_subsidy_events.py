@@ -53,6 +53,7 @@ class Command(BaseCommand):
             consumer = Consumer(group, name, claim_idle_ms=claim_idle_ms)
             loop.on_signals(consumer.stopping)
             self.stdout.write(f"consume_subsidy_events {group} {name}: taking in {consumer.full_topic}")
+            self.stdout.flush()
             consumer.consume_indefinitely()
         except (RedisError, ImproperlyConfigured, OSError, ValueError) as error:
             raise CommandError(f"consume_subsidy_events {group} {name}: {type(error).__name__}: {error}") from None
