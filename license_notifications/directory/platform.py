@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 from uuid import UUID
 
 import requests
@@ -118,8 +118,8 @@ class Platform:
             return None
         if not isinstance(following, str):
             raise DirectoryError(f"next is {type(following).__name__}. Allowed: an address, or null.")
-        address = urljoin(url, following)
-        if _origin(address) != _origin(self._base_url):
+        address = _joined(url, following)
+        if address is None or _origin(address) != _origin(self._base_url):
             raise DirectoryError("next leads to another scheme, host or port than LICENSE_LMS_BASE_URL.")
         return address
 
@@ -152,10 +152,18 @@ def _rows(page: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def _joined(url: str, following: str) -> str | None:
+    """Return an address that may be relative to another one, None for what is no address."""
+    try:
+        return urljoin(url, following)
+    except ValueError:
+        return None
+
+
 def _origin(address: str) -> tuple[Any, ...]:
     """Return scheme, host and port of an address, and who it says is calling."""
     try:
-        parts: SplitResult = urlsplit(address)
+        parts = urlsplit(address)
         return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme), parts.username
     except ValueError:
         return (address,)
