@@ -96,7 +96,7 @@ def explain(message: type[MessageType], user_id: int, site_id: int, *, day: date
         planning_open=message.gate(run, "enqueue"),
         hand_off_open=message.gate(run, "deliver"),
         findings=findings,
-        refusal=policy.verdict_of(message, user_id).refusal,
+        refusal=policy.verdict_of(message, user_id, next((row.address for row in possible), "")).refusal,
         held_back=_held_back(message, run, sorted({row.target_id for row in possible})) if due else [],
         course_opt_outs=len(policy.course_opt_outs([user_id])),
         entries=list(

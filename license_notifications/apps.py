@@ -11,4 +11,12 @@ class LicenseNotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import handlers  # noqa: F401  (registers what the granting part hears)
+        from email_automation.pipeline import chores
+
+        from . import (
+            checks,  # noqa: F401  (registers the system checks)
+            directory,
+            handlers,  # noqa: F401  (registers what the granting part hears)
+        )
+
+        chores.also(directory.forget_unlisted)

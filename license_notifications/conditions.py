@@ -109,4 +109,5 @@ SLOT_DUE: Final = Condition(
 )
 
 UTILIZATION: Final = (*OF_PLAN, THRESHOLD_REACHED, *OF_PERSON, THRESHOLD_OPEN)
-DIGEST: Final = (*OF_PLAN, *OF_PERSON, HAS_ANCHOR, SLOT_DUE)
+# Whose week is not due is not missed, so that is asked before what is wrong with the person.
+DIGEST: Final = (*OF_PLAN, HAS_ANCHOR, SLOT_DUE, *OF_PERSON)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any, Final
 from uuid import UUID
 
@@ -125,8 +126,8 @@ def begin(instant: datetime) -> tuple[MessageRun, Choices]:
     record = runs.open_job(
         RUN_NAME,
         settings.SITE_ID,
-        # By the clock, and not by the instant: two runs of a given day are two runs.
-        moment(timezone.now()),
+        # By the clock, and not by the instant: two runs of a given day are two runs, also if they begin at once.
+        f"{moment(timezone.now())}-{token_hex(2)}",
         as_of=instant.isoformat(),
         enterprises={str(enterprise): _frozen(choice) for enterprise, choice in choices.items()},
         failures=[findings.as_json(entry) for entry in findings.of_plans(choices.values(), instant)],

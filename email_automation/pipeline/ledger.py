@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
 
@@ -231,8 +232,10 @@ def finish_all(done: Sequence[tuple[EmailLog, Outcome]]) -> list[Outcome | None]
     Returns each outcome as the row has it, None where the row is not ours any more.
     """
     now = timezone.now()
-    changes = [writes.Change(row, BEING_SENT, writes.ending(row, outcome, now)) for row, outcome in done]
     kind = messages.get(done[0][0].email_type)
+    # What went out together is tried again together, although each delay is drawn by lot.
+    delay = cache(kind.retry_delay)
+    changes = [writes.Change(row, BEING_SENT, writes.ending(row, outcome, now, delay=delay)) for row, outcome in done]
     with transaction.atomic():
         writes.change_each(changes, now)
         stored = EmailLog.objects.defer("content").in_bulk([row.pk for row, _ in done])

@@ -5,7 +5,7 @@ Only the ledger uses it. The functions that return columns change nothing, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -60,8 +60,13 @@ def beginning(row: EmailLog, prepared: Prepared, lease: timedelta, *, now: datet
     }
 
 
-def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
-    """Return the columns an outcome sets on a row, which decides here whether there is another attempt."""
+def ending(
+    row: EmailLog, outcome: Outcome, now: datetime, *, delay: Callable[[int], timedelta] | None = None
+) -> Columns:
+    """Return the columns an outcome sets on a row, which decides here whether there is another attempt.
+
+    `delay` gives how long to wait after so many attempts, where that is not the message's own for each row.
+    """
     kind, attempts = messages.get(row.email_type), _attempts_used(row, outcome)
     status, reason = outcome.status, outcome.reason
     columns: Columns = {"error_message": storable(outcome.detail), "lease_expires_at": None}
@@ -74,7 +79,7 @@ def ending(row: EmailLog, outcome: Outcome, now: datetime) -> Columns:
     if status in (words.PENDING, words.FAILED):
         columns["attempts"] = attempts
     if status == words.PENDING:
-        columns["next_attempt_at"] = max(outcome.retry_at or now, now + kind.retry_delay(attempts))
+        columns["next_attempt_at"] = max(outcome.retry_at or now, now + (delay or kind.retry_delay)(attempts))
         columns["claim_token"] = None
     elif status == words.SENT:
         columns["sent_at"] = now

@@ -15,7 +15,7 @@ from email_automation.pipeline.outcome import spread
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 
-from .. import figures, memory
+from .. import directory, figures, memory
 from ..conf import CAMPAIGN, setting
 
 PAUSE: Final = "license_notifications.pause_{}"
@@ -63,8 +63,6 @@ class Notice(MessageType):
     @classmethod
     def prepare(cls, run: Run) -> None:
         """Ask the directories of the enterprises there is something to tell of; the daily job has done so before."""
-        from .. import directory
-
         told = figures.where(run, lambda choice: figures.is_told(choice, run.now))
         refreshed = directory.refresh(told, now=run.now)
         run.memory[figures.UNREACHED] = frozenset(failure.enterprise_uuid for failure in refreshed.failures)

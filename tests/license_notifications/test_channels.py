@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
+import time_machine
 from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from waffle.models import Switch
 
 from courses import alerts
 from email_automation.explanation import explain
@@ -23,7 +24,6 @@ from license_notifications.models import (
     NotificationTimestamp,
 )
 from license_notifications.services import Learner
-from tests.factories import SwitchFactory
 from tests.license_notifications.scene import NOW, Scene
 
 pytestmark = pytest.mark.mariadb
@@ -74,9 +74,7 @@ def test_changing_the_channel_arms_nothing(scene: Scene, settings: Any) -> None:
     assert mail.outbox == []
 
 
-def test_case_49_workers_do_what_the_command_does(
-    scene: Scene, settings: Any, monkeypatch: Any, django_capture_on_commit_callbacks: Any
-) -> None:
+def test_case_49_workers_do_what_the_command_does(scene: Scene, monkeypatch: Any) -> None:
     for number in (1, 51, 2):
         scene.enterprise(10, 8, admins=number, days=8)
     failing = scene.enterprise(10, 8)
@@ -100,8 +98,6 @@ def test_case_49_workers_do_what_the_command_does(
 
 
 def test_a_run_whose_worker_never_came_is_closed_after_two_hours(scene: Scene, monkeypatch: Any) -> None:
-    import time_machine
-
     enterprise = scene.enterprise(10, 8)
     told: list[alerts.Alert] = []
     monkeypatch.setattr(alerts, "tell", told.append)
@@ -128,8 +124,6 @@ def test_a_broker_that_is_away_leaves_nobody_out(scene: Scene, monkeypatch: Any)
 
 
 def test_what_a_worker_cannot_send_yet_the_sweep_sends(scene: Scene, monkeypatch: Any) -> None:
-    import time_machine
-
     scene.enterprise(10, 8)
     monkeypatch.setattr("license_notifications.parts.wake.send", lambda task, ids, queue: "OperationalError")
     scene.braze.fail_next(1, status=503)
@@ -143,7 +137,7 @@ def test_what_a_worker_cannot_send_yet_the_sweep_sends(scene: Scene, monkeypatch
 
 def test_case_50_a_paused_message_uses_nothing_up(scene: Scene) -> None:
     scene.enterprise(100, 75, days=7)
-    switch = SwitchFactory(name="license_notifications.pause_license_utilization", active=True)
+    switch = Switch.objects.create(name="license_notifications.pause_license_utilization", active=True)
     assert scene.run().status == 0
     assert scene.kinds == ["W"]
     switch.active = False
@@ -193,12 +187,10 @@ def test_the_last_mails_are_known_of_each_administrator(scene: Scene) -> None:
 
 
 def test_explaining_answers_for_each_ecu(scene: Scene) -> None:
-    scene.enterprise(10, 8)
-    scene.enterprise(10, 1)
-    EnterpriseAdmin.objects.update(lms_user_id=7)
-    scene.run("--dry-run")
-    account = get_user_model().objects.get(learner_profile__lms_user_id=7)
-    EnterpriseAdmin.objects.update(account=account)
+    for allocated in (8, 1):
+        scene.enterprise(10, allocated, admins=0).admins(1, lms_user_id=7)
+    (account,) = {admin.account for admin in EnterpriseAdmin.objects.all()}
+    assert account is not None
     kind = message.get("license_notifications.license_utilization")
     found = explain(kind, account.pk, 1)
     failing = [[rule.name for rule, holds in finding.answers if not holds] for finding in found.findings]
