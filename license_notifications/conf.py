@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from email_automation.channels import CAMPAIGN_CHANNEL
+
 #: Where administrators are looked up: in our own table, or on the platform with the table as its copy.
 EMBEDDED: Final = "embedded"
 LMS: Final = "lms"
 DIRECTORIES: Final = (EMBEDDED, LMS)
 
 #: How notices go out: as a campaign of Braze, or through the ordinary e-mail channel.
-CAMPAIGN: Final = "braze_campaign"
+CAMPAIGN: Final = CAMPAIGN_CHANNEL
 EMAIL: Final = "email"
 CHANNELS: Final = (CAMPAIGN, EMAIL)
 
