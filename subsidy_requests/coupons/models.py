@@ -12,6 +12,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from courses.eventbus.envelope import masked
+
 FREE: Final = "free"
 ASSIGNED: Final = "assigned"
 REDEEMED: Final = "redeemed"
@@ -99,8 +101,3 @@ class CouponCode(models.Model):
 
     def __str__(self) -> str:
         return masked(self.code)
-
-
-def masked(code: str) -> str:
-    """Return a code as those see it who must not use it: its last four characters."""
-    return f"…{code[-4:]}" if len(code) > 4 else "…"

@@ -126,6 +126,7 @@ def _indexes(prefix: str) -> list[models.Index]:
         models.Index(fields=["enterprise_customer_uuid", "created_at", "id"], name=f"{prefix}_enterprise"),
         models.Index(fields=["enterprise_customer_uuid", "reviewed_at", "id"], name=f"{prefix}_reviewed"),
         models.Index(fields=["enterprise_customer_uuid", "state", "id"], name=f"{prefix}_of_state"),
+        models.Index(fields=["enterprise_customer_uuid", "id"], name=f"{prefix}_newest"),
         models.Index(fields=["user", "created_at", "id"], name=f"{prefix}_learner"),
         models.Index(fields=["state", "id"], name=f"{prefix}_state"),
         models.Index(fields=["stuck_since", "id"], name=f"{prefix}_stuck"),

@@ -1,0 +1,71 @@
+"""Filters that the lists share: by enterprise, by the words of a column, and exact searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from email_automation.admin.paging import LargeTableAdmin
+from email_automation.admin.preferences import people
+
+from ..models import SubsidyRequestCustomerConfiguration
+
+#: So many enterprises are offered; the others are found by their uuid.
+MOST: int = 100
+
+
+def uuid_of(text: str) -> UUID | None:
+    """Return a text as a uuid, None for one that is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+class EnterpriseFilter(admin.SimpleListFilter):
+    """Rows of one enterprise."""
+
+    title = _("enterprise")
+    parameter_name = "enterprise"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        """Return the first enterprises by their names."""
+        rows = SubsidyRequestCustomerConfiguration.objects.order_by("name", "pk")
+        return [(str(pk), name) for pk, name in rows.values_list("pk", "name")[:MOST]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the chosen one."""
+        value = self.value()
+        if not value:
+            return queryset
+        found = uuid_of(value)
+        return queryset.none() if found is None else queryset.filter(enterprise_customer_uuid=found)
+
+
+class PersonOrUuidSearch(LargeTableAdmin):
+    """A list that is searched for one person, or by the exact uuid in some columns."""
+
+    search_fields = ("user__username",)
+    search_help_text = _("An exact user name or e-mail address, the number of a person, or a UUID.")
+    #: The columns in which a uuid is looked for.
+    uuid_fields: tuple[str, ...] = ("enterprise_customer_uuid",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find one person's rows, or those with a uuid."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if (found := uuid_of(term)) is not None:
+            wanted = Q()
+            for field in self.uuid_fields:
+                wanted |= Q(**{field: found})
+            return queryset.filter(wanted), False
+        return queryset.filter(user_id__in=people(term)), False
