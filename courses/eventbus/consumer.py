@@ -12,9 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from edx_event_bus_redis.internal.consumer import RedisEventConsumer
-from openedx_events.tooling import prepare_for_new_work_cycle
 from walrus import Database
 
 from courses.eventbus import envelope, foreign, inbox, pokes, stream
@@ -108,7 +107,8 @@ class Consumer(RedisEventConsumer):
         pause = 1
         while True:
             try:
-                prepare_for_new_work_cycle()
+                # Not the bus's own way: its reconnecting raises errors of the driver that Django does not know.
+                close_old_connections()
                 return bool(inbox.store(arrival, [self.group_id]))
             except (InterfaceError, OperationalError) as error:
                 logger.warning("entry %s waits for the database: %s", arrival.entry, trace(error))
