@@ -11,6 +11,7 @@ from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import count
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -30,6 +31,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from tests import factories
+from tests.subsidy_requests import factories as request_factories
 
 pytestmark = pytest.mark.django_db
 
@@ -98,13 +100,16 @@ def value_for(field: Any) -> Any:
             return timezone.now().date() + timedelta(days=next(number))
         case kinds.BooleanField():
             return True
+        case kinds.UUIDField():
+            return uuid4()
         case _:
             return next(number)
 
 
 FACTORIES: dict[Any, type[DjangoModelFactory]] = {
     one._meta.model: one
-    for _, one in inspect.getmembers(factories, inspect.isclass)
+    for module in (factories, request_factories)
+    for _, one in inspect.getmembers(module, inspect.isclass)
     if issubclass(one, DjangoModelFactory) and one._meta.model is not None
 }
 #: Columns that name something that must exist.
@@ -123,7 +128,7 @@ def pages(model: type[models.Model], row: Any) -> Iterator[Page]:
     prefix = f"{model._meta.app_label}_{model._meta.model_name}_"
     for pattern in admin_site._registry[model].get_urls():
         if pattern.name:
-            versions = getattr(model, "history", None)
+            versions = getattr(row, "history", None)
             arguments = [row.pk, versions.latest("history_id").pk if versions is not None else 0]
             yield Page(
                 model,
