@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
 BEFORE = "before"
+SEPARATOR = "~"
 LARGEST_ID = 2**63 - 1
 
 
 class KeysetChangeList(ChangeList):
-    """The newest rows first; a further page is "the rows below this id", so that no page costs more than another."""
+    """The newest rows first; a further page is "the rows below this id", so that no page costs more than another.
 
+    What an admin has to look up about the rows that are shown, its `look_up` does for all of them at once.
+    """
+
+    model_admin: LargeTableAdmin
     older_url = ""
     newest_url = ""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        """Return what the filters and the search leave, below the id in the address."""
+        """Return what the filters and the search leave, below the mark in the address."""
         self.params.pop(BEFORE, None)
         self.filter_params.pop(BEFORE, None)
         found = super().get_queryset(request, exclude_parameters)
         before = request.GET.get(BEFORE, "")
         if not before:
             return found
-        if not (before.isascii() and before.isdigit()):
-            raise IncorrectLookupParameters
+        below = self.below(found, before)
         self.newest_url = self.get_query_string()
-        return found.filter(pk__lt=min(int(before), LARGEST_ID))
+        return below
+
+    def below(self, queryset: QuerySet[Any], mark: str) -> QuerySet[Any]:
+        """Return the rows that follow the one with a mark."""
+        if not (mark.isascii() and mark.isdigit()):
+            raise IncorrectLookupParameters
+        return queryset.filter(pk__lt=min(int(mark), LARGEST_ID))
+
+    def mark_of(self, row: Any) -> Any:
+        """Return what stands for a row in the address of the page after it."""
+        return row.pk
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         """Return the one order there is."""
@@ -43,11 +60,41 @@ class KeysetChangeList(ChangeList):
         found = list(self.queryset[: self.list_per_page + 1])
         self.result_list = found[: self.list_per_page]
         if len(found) > self.list_per_page:
-            self.older_url = self.get_query_string({BEFORE: self.result_list[-1].pk})
+            self.older_url = self.get_query_string({BEFORE: self.mark_of(self.result_list[-1])})
         # Equal, so that the page does not offer to show all.
         self.result_count = self.full_result_count = len(self.result_list)
         self.can_show_all = self.multi_page = self.show_all = False
         self.paginator = None
+        self.model_admin.look_up(self.result_list)
+
+
+class ActionChangeList(KeysetChangeList):
+    """The same with what can be done to the rows on the page."""
+
+    show_admin_actions = True
+
+
+class CreatedChangeList(KeysetChangeList):
+    """The same for rows whose ids are random: in the order in which they were created, which needs an index."""
+
+    def below(self, queryset: QuerySet[Any], mark: str) -> QuerySet[Any]:
+        """Return the rows that follow the one with a mark."""
+        moment, _, pk = mark.partition(SEPARATOR)
+        try:
+            created, uuid = datetime.fromisoformat(moment).astimezone(UTC), UUID(pk)
+        except (ValueError, OverflowError):
+            raise IncorrectLookupParameters from None
+        # The first term is for the index, which none of the databases finds in the second.
+        older = Q(created__lt=created) | Q(pk__lt=uuid)
+        return queryset.filter(Q(created__lte=created) & older)
+
+    def mark_of(self, row: Any) -> str:
+        """Return what stands for a row in the address of the page after it."""
+        return f"{row.created.isoformat()}{SEPARATOR}{row.pk}"
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
+        """Return the one order there is."""
+        return ["-created", "-pk"]
 
 
 class LargeTableAdmin(admin.ModelAdmin):
@@ -58,9 +105,22 @@ class LargeTableAdmin(admin.ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
 
+    changelist: type[KeysetChangeList] = KeysetChangeList
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that is paged by id."""
-        return KeysetChangeList
+        """Return the list that is paged by id, or by what the class says."""
+        return self.changelist
+
+    def look_up(self, rows: Sequence[Any]) -> None:
+        """Read, in few statements, what columns show of other tables."""
+
+
+def uuid_of(text: str) -> UUID | None:
+    """Return what somebody searches for as a uuid, None for a text that is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 class WordFilter(admin.SimpleListFilter):

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -22,7 +21,7 @@ from ..models import EmailQueue
 from ..pipeline import entries, outbox
 from ..views.outbox import title_of
 from .log import MessageFilter
-from .paging import KeysetChangeList, ReadOnlyAdmin, WordFilter
+from .paging import ActionChangeList, ReadOnlyAdmin, WordFilter
 from .preferences import people
 
 BOTH = (True, False)
@@ -66,12 +65,6 @@ class PriorityFilter(WordFilter):
         return queryset.filter(is_processed__in=BOTH, priority=int(value))
 
 
-class EntryList(KeysetChangeList):
-    """The list, with what can be done to the entries on it."""
-
-    show_admin_actions = True
-
-
 @admin.register(EmailQueue)
 class EmailQueueAdmin(ReadOnlyAdmin):
     """The outbox. Its entries are written by events and calls; here one can be sent at once, or withdrawn."""
@@ -90,11 +83,8 @@ class EmailQueueAdmin(ReadOnlyAdmin):
         (_("Content"), {"fields": ("context",)}),
     )
     readonly_fields = ("message", "person", "key", "mail", "context")
+    changelist = ActionChangeList
     actions = ("send_now", "withdraw")  # type: ignore[assignment]  # the base class has none
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list with actions."""
-        return EntryList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
