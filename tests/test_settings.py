@@ -195,11 +195,11 @@ class TestEnvironments:
 
     def test_devstack_docker_writes_files(self) -> None:
         found = started("lms.envs.devstack_docker", "ACE_ENABLED_CHANNELS", "DEBUG")
-        assert found == {"ACE_ENABLED_CHANNELS": ["file_email"], "DEBUG": True}
+        assert found == {"ACE_ENABLED_CHANNELS": ["file_email", "braze_campaign"], "DEBUG": True}
 
     def test_devstack_docker_obeys_the_environment(self) -> None:
         found = started("lms.envs.devstack_docker", "ACE_ENABLED_CHANNELS", ACE_CHANNEL_SAILTHRU_DEBUG="false")
-        assert found == {"ACE_ENABLED_CHANNELS": ["django_mail"]}
+        assert found == {"ACE_ENABLED_CHANNELS": ["django_mail", "braze_campaign"]}
 
     @pytest.mark.parametrize("missing", sorted(SECRETS))
     def test_production_refuses_to_start_without(self, missing: str) -> None:

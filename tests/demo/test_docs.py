@@ -82,7 +82,7 @@ def written(value: Any) -> str:
         return DASH
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return f"`{value[0] if isinstance(value, list) else value}`"
+    return f"`{','.join(map(str, value)) if isinstance(value, list) else value}`"
 
 
 def test_every_setting_is_documented() -> None:

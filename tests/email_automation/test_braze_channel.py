@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from email_automation.braze_standin import defaults
 from email_automation.braze_standin.server import BrazeStandIn
-from email_automation.channels import CAMPAIGN_CHANNEL, wire
+from email_automation.channels import CAMPAIGN_CHANNEL, takes_mail, wire
 from email_automation.channels.braze import CAMPAIGN, BrazeCampaignChannel, Campaign
 from email_automation.channels.braze_client import ADDRESS, Accepted
 from email_automation.channels.errors import (
@@ -143,6 +143,13 @@ class TestWhatIsSent:
         assert settings.ACE_ENABLED_CHANNELS == ["django_mail", CAMPAIGN_CHANNEL]
         found = channels().channel_type_to_channel_impl[ChannelType.EMAIL]
         assert isinstance(found[CAMPAIGN_CHANNEL], BrazeCampaignChannel)
+
+    @pytest.mark.parametrize(
+        ("enabled", "expected"), [(["django_mail", CAMPAIGN_CHANNEL], True), ([CAMPAIGN_CHANNEL], False), ([], False)]
+    )
+    def test_it_takes_no_ordinary_mail(self, settings: Any, enabled: list[str], expected: bool) -> None:
+        settings.ACE_ENABLED_CHANNELS = enabled
+        assert takes_mail() is expected
 
 
 class TestYes:
