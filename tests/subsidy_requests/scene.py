@@ -22,6 +22,7 @@ from subsidy_requests.models.configuration import COUPON, LICENSE
 from tests.subsidy_requests.factories import CouponCodeFactory, CouponFactory, CustomerFactory, admin_of, learner_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FIRST, LAST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 #: Long enough for every window to have closed.
 AFTER_THE_WINDOW = timedelta(minutes=11)
 PREFIXES = {LICENSE: "license-requests", COUPON: "coupon-code-requests"}
@@ -42,11 +43,11 @@ class Scene:
             customer_agreement=agreement,
             title="Plan",
             is_active=True,
-            start_date=timezone.now() - timedelta(days=30),
-            expiration_date=timezone.now() + timedelta(days=365),
+            start_date=FIRST,
+            expiration_date=LAST,
         )
         self.add_licences(licences)
-        self.coupon = CouponFactory(enterprise_customer_uuid=self.enterprise)
+        self.coupon = CouponFactory(enterprise_customer_uuid=self.enterprise, starts_at=FIRST, ends_at=LAST)
         CouponCodeFactory.create_batch(codes, coupon=self.coupon)
 
     @property
