@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.sites.models import Site
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, router
+from django.db.models import Model
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 from django.utils.module_loading import import_string
@@ -227,13 +228,19 @@ def check_edited_templates(app_configs: Any, **kwargs: Any) -> list[CheckMessage
     ]
 
 
+def readable(model: type[Model], databases: Sequence[str] | None) -> str | None:
+    """Return the database a check may read a model's table from; None where it is not checked or has no table yet."""
+    alias = router.db_for_read(model) or "default"
+    if alias not in (databases or ()) or model._meta.db_table not in connections[alias].introspection.table_names():
+        return None
+    return alias
+
+
 @register(Tags.database)
 def check_site(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """The default site exists, once there are tables: mail about courses of no site in particular is its."""
-    alias = router.db_for_read(Site) or "default"
-    if alias not in (databases or ()):
-        return []
-    if Site._meta.db_table not in connections[alias].introspection.table_names():
+    alias = readable(Site, databases)
+    if alias is None:
         return []
     site_id = getattr(settings, "SITE_ID", None)
     if site_id is not None and Site.objects.using(alias).filter(pk=site_id).exists():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from email_automation.channels import takes_mail
+from email_automation.channels.checks import standin_warnings
 
 from . import conf
+from .messages.license_utilization import LicenseUtilization
+from .models import SubscriptionPlan
 
 #: What the directory of the platform needs.
 OF_LMS: Final = (
@@ -88,6 +92,18 @@ def check_mail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="license_notifications.E008",
         )
     ]
+
+
+@register(Tags.database)
+def check_braze(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Where there are plans, notices go to Braze itself."""
+    return standin_warnings(
+        LicenseUtilization,
+        about=SubscriptionPlan,
+        setting_name="LICENSE_NOTIFICATION_CHANNEL",
+        check_id="license_notifications.W003",
+        databases=databases,
+    )
 
 
 def _one_of(words: tuple[str, ...]) -> str:

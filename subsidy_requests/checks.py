@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
 from email_automation.channels import takes_mail
+from email_automation.channels.checks import standin_warnings
 
 from . import conf
+from .messages.request_approved import RequestApproved
+from .models import SubsidyRequestCustomerConfiguration
 from .roles import Roles
 
 LIMITS: Final = ("SUBSIDY_APPROVAL_WINDOW_SECONDS", "SUBSIDY_REPUBLISH_AFTER_SECONDS", "SUBSIDY_REPUBLISH_MAX")
@@ -82,6 +86,18 @@ def check_channel(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="subsidy_requests.W002",
         )
     ]
+
+
+@register(Tags.database)
+def check_braze(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Where an enterprise takes requests, mails about them go to Braze itself."""
+    return standin_warnings(
+        RequestApproved,
+        about=SubsidyRequestCustomerConfiguration,
+        setting_name="SUBSIDY_REQUESTS_CHANNEL",
+        check_id="subsidy_requests.W003",
+        databases=databases,
+    )
 
 
 def _is_limit(value: Any) -> bool:

@@ -137,12 +137,14 @@ class BrazeStandIn:
     @property
     def requests(self) -> list[Received]:
         """Every request as it came, oldest first."""
-        return list(self.memory.requests)
+        with self.memory.lock:
+            return list(self.memory.requests)
 
     @property
     def accepted(self) -> list[Message]:
         """A message for each user of each accepted request, oldest first."""
-        return list(self.memory.messages)
+        with self.memory.lock:
+            return list(self.memory.messages)
 
     @property
     def delivered(self) -> list[Message]:

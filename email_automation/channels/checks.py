@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db.models import Model
 
 from ..braze_standin.reader import stands_in
+from ..checks import readable
 from ..conf import setting
 from ..pipeline import message as messages
 from ..pipeline.message import MessageType
@@ -116,14 +118,23 @@ def _is_key(value: Any) -> bool:
     )
 
 
-def standin_warnings(kind: type[MessageType], *, setting_name: str, check_id: str) -> list[CheckMessage]:
+def standin_warnings(
+    kind: type[MessageType],
+    *,
+    about: type[Model],
+    setting_name: str,
+    check_id: str,
+    databases: Sequence[str] | None,
+) -> list[CheckMessage]:
     """Return the warning that a message's mails end on this machine, on a site that people can reach.
 
-    For the checks of apps: only they know whether anybody would get the message. `setting_name` is the setting by
-    which the app chooses the channel.
+    For the checks of apps, tagged `database`: only where there are rows of `about` would anybody get the message.
+    `setting_name` is the setting by which the app chooses the channel.
     """
-    enabled = getattr(settings, "ACE_ENABLED_CHANNELS", None) or []
-    if settings.DEBUG or kind.channel() != CAMPAIGN_CHANNEL or CAMPAIGN_CHANNEL not in enabled or not stands_in():
+    if settings.DEBUG or kind.channel() != CAMPAIGN_CHANNEL or not stands_in():
+        return []
+    alias = readable(about, databases)
+    if alias is None or not about._default_manager.using(alias).exists():
         return []
     return [
         Warning(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.sites.models import Site
 from django.core.checks import run_checks
 from django.test import override_settings
 
 from email_automation.channels import checks
 from email_automation.pipeline import message as messages
+from tests import factories
 
 REAL = "https://rest.iad-01.braze.com"
 
@@ -79,29 +81,47 @@ def test_the_key_is_not_told() -> None:
         assert "a-secret" not in f"{found.msg} {found.hint}"
 
 
-@pytest.mark.parametrize(
-    ("changed", "warned"),
-    [
-        ({}, True),
-        ({"BRAZE_API_URL": "http://localhost:8811"}, True),
-        ({"BRAZE_API_URL": "http://[::1]:8811"}, True),
-        ({"BRAZE_API_URL": REAL}, False),
-        ({"BRAZE_API_URL": "http://["}, False),
-        ({"DEBUG": True}, False),
-        ({"ACE_ENABLED_CHANNELS": ["django_mail"]}, False),
-    ],
-)
-def test_mail_that_ends_in_the_stand_in_is_worth_a_warning(
-    by_braze: Any, settings: Any, changed: dict[str, Any], warned: bool
-) -> None:
-    settings.BRAZE_API_URL = "http://127.0.0.1:8811"
-    for name, value in changed.items():
-        setattr(settings, name, value)
-    found = checks.standin_warnings(by_braze, setting_name="X_CHANNEL", check_id="x.W001")
-    assert [entry.id for entry in found] == (["x.W001"] if warned else [])
-    assert all("X_CHANNEL" in str(entry.hint) for entry in found)
+@pytest.mark.django_db
+class TestTheStandIn:
+    """Mail that ends on this machine is worth a warning where somebody would get it."""
 
+    @pytest.fixture(autouse=True)
+    def _in_use(self, by_braze: Any, settings: Any) -> None:
+        settings.BRAZE_API_URL = "http://127.0.0.1:8811"
+        factories.platform_site()
 
-def test_a_message_that_goes_by_ordinary_mail_is_not_warned_of() -> None:
-    kind = next(kind for kind in messages.all_messages() if not kind.channel())
-    assert checks.standin_warnings(kind, setting_name="X", check_id="x.W001") == []
+    @staticmethod
+    def found(kind: Any, databases: list[str] | None) -> list[str]:
+        options = {"about": Site, "setting_name": "X_CHANNEL", "check_id": "x.W001"}
+        found = checks.standin_warnings(kind, databases=databases, **options)
+        assert all("X_CHANNEL" in str(entry.hint) for entry in found)
+        return [str(entry.id) for entry in found]
+
+    @pytest.mark.parametrize(
+        ("changed", "warned"),
+        [
+            ({}, True),
+            ({"BRAZE_API_URL": "http://localhost:8811"}, True),
+            ({"BRAZE_API_URL": "http://[::1]:8811"}, True),
+            ({"BRAZE_API_URL": REAL}, False),
+            ({"BRAZE_API_URL": "http://["}, False),
+            ({"DEBUG": True}, False),
+        ],
+    )
+    def test_is_an_address_of_this_machine(
+        self, by_braze: Any, settings: Any, changed: dict[str, Any], warned: bool
+    ) -> None:
+        for name, value in changed.items():
+            setattr(settings, name, value)
+        assert self.found(by_braze, ["default"]) == (["x.W001"] if warned else [])
+
+    def test_is_asked_for_only_where_the_database_is_checked(self, by_braze: Any) -> None:
+        assert self.found(by_braze, None) == self.found(by_braze, []) == []
+
+    def test_does_no_harm_where_nobody_would_get_anything(self, by_braze: Any) -> None:
+        Site.objects.all().delete()
+        assert self.found(by_braze, ["default"]) == []
+
+    def test_does_no_harm_to_ordinary_mail(self) -> None:
+        kind = next(kind for kind in messages.all_messages() if not kind.channel())
+        assert self.found(kind, ["default"]) == []
