@@ -11,12 +11,11 @@ class LicenseNotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from courses import beats
         from email_automation.pipeline import chores
 
-        from . import (
-            checks,  # noqa: F401  (registers the system checks)
-            directory,
-            handlers,  # noqa: F401  (registers what the granting part hears)
-        )
+        from . import checks, directory, handlers, parts, tasks  # noqa: F401  (two register what they declare)
 
+        beats.also(tasks.ENTRY)
+        chores.also(parts.close_finished)
         chores.also(directory.forget_unlisted)

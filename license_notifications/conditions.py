@@ -80,7 +80,7 @@ def _threshold_open(run: Run) -> Q:
 
 def _slot_due(run: Run) -> Q:
     told = rows_of_admin().filter(kind=WEEKLY).filter(Q(slot_start__gt=run.now) | (this_week(run) & CLOSED))
-    return Q(anchor_at__lte=run.now - WEEK) & ~Q(Exists(told))
+    return ~Q(Exists(told))
 
 
 OF_PLAN: Final = (
@@ -104,10 +104,11 @@ THRESHOLD_OPEN: Final = Condition(
 HAS_ANCHOR: Final = Condition(
     "has_anchor", Q(anchor_at__isnull=False), "It is known since when the person is an active administrator"
 )
-SLOT_DUE: Final = Condition(
-    "slot_due", _slot_due, "A whole week of theirs has begun since, and they have not had its figures"
+WEEK_OVER: Final = Condition(
+    "week_over", lambda run: Q(anchor_at__lte=run.now - WEEK), "The person has been one for a whole week"
 )
+SLOT_DUE: Final = Condition("slot_due", _slot_due, "The person has not had the figures of the week")
 
 UTILIZATION: Final = (*OF_PLAN, THRESHOLD_REACHED, *OF_PERSON, THRESHOLD_OPEN)
 # Whose week is not due is not missed, so that is asked before what is wrong with the person.
-DIGEST: Final = (*OF_PLAN, HAS_ANCHOR, SLOT_DUE, *OF_PERSON)
+DIGEST: Final = (*OF_PLAN, HAS_ANCHOR, WEEK_OVER, SLOT_DUE, *OF_PERSON)

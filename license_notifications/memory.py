@@ -12,9 +12,10 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from courses.bulk import any_of, insert_if_absent, locked
+from courses.bulk import any_of, insert_if_absent
 from courses.signals import ADDRESS
 from email_automation import words
 from email_automation.models import EmailLog
@@ -36,6 +37,8 @@ from .occasions import Occasion
 
 Key = tuple[UUID, int, str, UUID, int]
 KEY = ("enterprise_customer_uuid", "ecu_id", "kind", "plan_uuid", "slot")
+#: One try; an ECU belongs to one enterprise.
+TRY = ("ecu_id", "kind", "plan_uuid", "slot", "attempts")
 
 SENT, FAILED, UNKNOWN = NotificationTimestamp.SENT, NotificationTimestamp.FAILED, NotificationTimestamp.UNKNOWN
 CLAIMED, SUPERSEDED = NotificationTimestamp.CLAIMED, NotificationTimestamp.SUPERSEDED
@@ -126,49 +129,34 @@ def _by_outcome(mails: Iterable[EmailLog]) -> Iterable[list[EmailLog]]:
 
 
 def _finish_alike(mails: Sequence[EmailLog]) -> None:
-    mail = mails[0]
-    rows = _claimed_for(mails)
-    if mail.status in words.HANDED_OFF:
-        _write(
-            rows,
-            state=SENT,
-            last_sent_at=mail.instant,
+    mail, rows = mails[0], _claimed_for(mails)
+    if mail.status in words.HANDED_OFF or mail.status == words.UNKNOWN:
+        # Asked for before they change; only the higher threshold has a lower one.
+        full = list(rows.filter(kind=THRESHOLD_100)) if any(THRESHOLD_100 in each.occasion for each in mails) else []
+        sent = mail.status != words.UNKNOWN
+        rows.update(
             channel=channel_word(mail.channel),
-            dispatch_id=mail.provider_message_id,
-            last_error=without_addresses(mail.error_message),
+            **({"last_sent_at": mail.instant, "dispatch_id": mail.provider_message_id} if sent else {}),
+            last_error=without_addresses(mail.error_message) if sent else _error_of(mail),
+            state=SENT if sent else UNKNOWN,
         )
-        _supersede(rows)
-    elif mail.status == words.UNKNOWN:
-        _write(rows, state=UNKNOWN, channel=channel_word(mail.channel), last_error=_error_of(mail))
-        _supersede(rows)
+        _supersede(full)
     elif mail.status == words.FAILED or (mail.status, mail.reason) == (words.SKIPPED, words.EXPIRED):
-        _write(rows, state=FAILED, last_error=_error_of(mail))
+        rows.update(last_error=_error_of(mail), state=FAILED)
     else:
-        _give_back(rows)
+        _give_back(list(rows))
 
 
-def _claimed_for(mails: Sequence[EmailLog]) -> list[NotificationTimestamp]:
-    tries = {mail.target_id: Occasion.parsed(mail.occasion) for mail in mails}
-    enterprises = dict(EnterpriseAdmin.objects.filter(pk__in=tries).values_list("pk", "enterprise_customer_uuid"))
-    keys = {
-        (enterprises[target], tried.ecu_id, tried.kind, tried.plan_uuid, tried.slot): tried.attempt
-        for target, tried in tries.items()
-        if target in enterprises
-    }
-    if not keys:
-        return []
-    found = locked(NotificationTimestamp.objects.filter(any_of(list(keys), attnames=KEY), state=CLAIMED).order_by("pk"))
-    return [row for row in found if row.attempts == keys[_key(row)]]
-
-
-def _write(rows: Sequence[NotificationTimestamp], **columns: Any) -> None:
-    NotificationTimestamp.objects.filter(pk__in=[row.pk for row in rows]).update(**columns)
+def _claimed_for(mails: Sequence[EmailLog]) -> QuerySet[NotificationTimestamp]:
+    """Return the rows that were claimed for these mails, each by its own try."""
+    tried = [Occasion.parsed(mail.occasion) for mail in mails]
+    keys = [(each.ecu_id, each.kind, each.plan_uuid, each.slot, each.attempt) for each in tried]
+    return NotificationTimestamp.objects.filter(any_of(keys, attnames=TRY), state=CLAIMED)
 
 
 def _supersede(rows: Sequence[NotificationTimestamp]) -> None:
-    """Who has been told that all licences are allocated need not hear of three quarters any more."""
-    full = [row for row in rows if row.kind == THRESHOLD_100]
-    if not full:
+    """Who has been told that all licences are allocated, in `rows`, need not hear of three quarters any more."""
+    if not rows:
         return
     token = uuid4()
     lower = [
@@ -182,7 +170,7 @@ def _supersede(rows: Sequence[NotificationTimestamp]) -> None:
             claim_token=token,
             run_id=row.run_id,
         )
-        for row in full
+        for row in rows
     ]
     stored = NotificationTimestamp.objects.filter(any_of([_key(row) for row in lower], attnames=KEY))
     stored.exclude(state__in=(SENT, SUPERSEDED)).update(state=SUPERSEDED)

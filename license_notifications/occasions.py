@@ -27,6 +27,11 @@ class Occasion(NamedTuple):
         plan = "-" if self.plan_uuid == NO_PLAN else str(self.plan_uuid)
         return f"{self.message}:{self.kind}:{self.ecu_id}:{plan}:{self.slot}:{self.day}:{self.attempt}"
 
+    @property
+    def thing(self) -> tuple[str, int, UUID, int]:
+        """What is to be told, whenever it was tried."""
+        return self.kind, self.ecu_id, self.plan_uuid, self.slot
+
     @classmethod
     def parsed(cls, text: str) -> Self:
         """Return the occasion a key's text is about."""

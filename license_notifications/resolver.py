@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from email_automation import words
 from email_automation.language import chosen_language, wishes_of
+from email_automation.models import EmailLog
 from email_automation.pipeline.conditions import Condition, annotated, every
 from email_automation.pipeline.resolver import AUDIENCE_PAGE, AudienceRow, Draft, Resolver
 from email_automation.pipeline.run import Run
@@ -24,6 +25,7 @@ from .conditions import (
     THRESHOLD_OPEN,
     THRESHOLD_REACHED,
     UTILIZATION,
+    WEEK_OVER,
     rows_of_admin,
     this_week,
     week_of,
@@ -36,7 +38,11 @@ UTILIZATION_NAME: Final = "license_utilization"
 DIGEST_NAME: Final = "license_weekly_digest"
 
 #: The words by which runs count who has been told already, and who has no address.
-COUNTED_AS: Final = {"threshold_open": words.ALREADY_SENT, "has_address": words.NO_EMAIL_ADDRESS}
+COUNTED_AS: Final = {
+    "threshold_open": words.ALREADY_SENT,
+    "slot_due": words.ALREADY_SENT,
+    "has_address": words.NO_EMAIL_ADDRESS,
+}
 
 
 class NoticeResolver(Resolver):
@@ -49,7 +55,7 @@ class NoticeResolver(Resolver):
     message_name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
     #: What can be true of a run only, and is not asked again when the mail is handed off.
-    planning_only = frozenset(rule.name for rule in (*OF_PLAN, THRESHOLD_REACHED, THRESHOLD_OPEN, SLOT_DUE))
+    planning_only = frozenset(rule.name for rule in (*OF_PLAN, THRESHOLD_REACHED, THRESHOLD_OPEN, WEEK_OVER, SLOT_DUE))
     user_path = "account_id"
     #: Of whom a run says that they are left out, when the first of these fails and everything before it holds.
     counted: ClassVar[tuple[Condition, ...]]
@@ -132,6 +138,20 @@ class NoticeResolver(Resolver):
         found = asked.filter(**{f"holds_{rule}": False}, **{f"holds_{other}": True for other in sorted(others)})
         return list(found.order_by("ecu_id").values_list("enterprise_customer_uuid", "ecu_id"))
 
+    def occasions(self, run: Run, user_id: int) -> list[AudienceRow]:
+        """Return what a run could be about for one person, and the tries to tell it that have not failed."""
+        found = super().occasions(run, user_id)
+        tries = EmailLog.objects.filter(recipient_id=user_id, email_type=self.message_name)
+        tried = [
+            Occasion.parsed(text) for text in tries.exclude(status=words.FAILED).values_list("occasion", flat=True)
+        ]
+        return found + [
+            row._replace(occasion=str(earlier))
+            for row in found
+            for earlier in tried
+            if earlier.thing == Occasion.parsed(row.occasion).thing
+        ]
+
     def subject_of(self, row: EnterpriseAdmin) -> str:
         """Return the ECU's number and its enterprise."""
         return f"ECU {row.ecu_id} of enterprise {row.enterprise_customer_uuid}"
@@ -208,9 +228,9 @@ class DigestResolver(NoticeResolver):
     message_name = DIGEST_NAME
     kinds = (WEEKLY,)
     conditions = DIGEST
-    counted = tuple(rule for rule in DIGEST if rule.name not in ("slot_due", "first_of_person"))
+    counted = tuple(rule for rule in DIGEST if rule.name not in ("week_over", "first_of_person"))
     needed = {**NoticeResolver.needed, "has_anchor": "not known since when active, so no weekly mail"}
-    follows = {"has_anchor": ("slot_due",)}
+    follows = {"has_anchor": ("week_over",)}
 
     def remembering(self, admins: QuerySet[EnterpriseAdmin], run: Run) -> QuerySet[EnterpriseAdmin]:
         """Return administrators with the tries of the week the run falls into."""

@@ -11,8 +11,11 @@ from waffle.models import Switch
 
 from course_goals.access import FLAG
 from course_goals.week import days_left
+from courses.models import LearnerProfile
 from email_automation import words
 from email_automation.events import HOLD, STOP
+from license_notifications.messages import PAUSE
+from license_notifications.models import EnterpriseAdmin, NotificationTimestamp
 from schedules import dates
 from schedules.models import Schedule, ScheduleConfig, ScheduleExperience, ScheduleRecompute
 from subsidy_requests.models import ApprovalWindow, DeclineNotice
@@ -38,9 +41,19 @@ class MessageFactory(ABC):
     #: The statements that find the audience.
     audience_statements: ClassVar[int] = 1
 
+    #: Whether the mail is about a course, which can be opted out of.
+    about_course: ClassVar[bool] = True
+
     @abstractmethod
     def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
         """Return `number` new users to whom the message is due on a run of `day`."""
+
+    def readdress(self, person: Any, address: str) -> None:
+        """Change where a person is mailed."""
+        type(person).objects.filter(pk=person.pk).update(email=address)
+
+    def forget(self) -> None:  # noqa: B027  (most messages remember nothing)
+        """Forget what the message's app remembers of mails beside the log."""
 
     @abstractmethod
     def switch(self, site: Site, *, enqueue: bool, deliver: bool) -> None:
@@ -281,6 +294,52 @@ class RequestDeclined(_Notice):
         )
 
 
+class LicenseUtilization(MessageFactory):
+    """Administrators of one enterprise whose plan has three quarters of its licences allocated."""
+
+    label = "license_notifications.license_utilization"
+    one_day = False
+    about_course = False
+    # The plans that count, their numbers, and the administrators.
+    audience_statements = 3
+
+    def __init__(self) -> None:
+        self._enterprise: Any = None
+
+    def due(self, number: int, *, day: date, site: Site, language: str = "") -> list[Any]:
+        if self._enterprise is None:
+            plan = factories.SubscriptionPlanFactory(
+                licenses={"activated": 3, "unassigned": 1}, start_date=dates.day_start(day - timedelta(days=90))
+            )
+            self._enterprise = plan.customer_agreement.enterprise_customer_uuid
+        people = []
+        for _ in range(number):
+            person = factories.EnterpriseAdminFactory(
+                enterprise_customer_uuid=self._enterprise, joined_date=dates.day_start(day - timedelta(days=7))
+            ).account
+            # The directory has the address; the tests ask the account.
+            person.email, person.last_name = f"{person.username}@example.com", "Hopper"
+            person.save()
+            if language:
+                LearnerProfile.objects.filter(user=person).update(language=language)
+            people.append(person)
+        return people
+
+    def readdress(self, person: Any, address: str) -> None:
+        EnterpriseAdmin.objects.filter(account=person).update(email=address)
+
+    def forget(self) -> None:
+        NotificationTimestamp.objects.all().delete()
+
+    def switch(self, site: Site, *, enqueue: bool, deliver: bool) -> None:
+        name = PAUSE.format(self.label.partition(".")[2])
+        Switch.objects.update_or_create(name=name, defaults={"active": not (enqueue and deliver)})
+
+
+class LicenseWeeklyDigest(LicenseUtilization):
+    label = "license_notifications.license_weekly_digest"
+
+
 FACTORIES: dict[str, type[MessageFactory]] = {
     factory.label: factory
     for factory in (
@@ -294,6 +353,8 @@ FACTORIES: dict[str, type[MessageFactory]] = {
         NewContent,
         WeeklyProgress,
         GoalReminder,
+        LicenseUtilization,
+        LicenseWeeklyDigest,
         RequestApproved,
         RequestDeclined,
     )

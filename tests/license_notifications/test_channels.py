@@ -30,7 +30,7 @@ pytestmark = pytest.mark.mariadb
 
 
 @pytest.fixture
-def by_mail(settings: Any) -> None:
+def by_mail(scene: Scene, settings: Any) -> None:
     """Have notices go out as ordinary mail."""
     settings.LICENSE_NOTIFICATION_CHANNEL = "email"
 
