@@ -96,3 +96,29 @@ def check_collation(app_configs: Any, databases: Sequence[str] | None = None, **
                 )
             )
     return found
+
+
+@register()
+def check_enrolment_backend(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Automatic enrolments have somewhere to go."""
+    from courses.autoenrolment import BACKENDS, EMBEDDED, LMS
+
+    backend = getattr(settings, "SUBSIDY_ENROLMENT_BACKEND", EMBEDDED)
+    if backend not in BACKENDS:
+        return [
+            Error(
+                f"SUBSIDY_ENROLMENT_BACKEND is {backend!r}, which is no backend.",
+                hint=f"Set SUBSIDY_ENROLMENT_BACKEND to one of {', '.join(BACKENDS)}.",
+                id="courses.E010",
+            )
+        ]
+    names = ("LICENSE_LMS_BASE_URL", "LICENSE_LMS_CLIENT_ID", "LICENSE_LMS_CLIENT_SECRET")
+    missing = [name for name in names if not getattr(settings, name, "")] if backend == LMS else []
+    return [
+        Error(
+            f"SUBSIDY_ENROLMENT_BACKEND is lms and {name} is empty.",
+            hint=f"Set {name}; automatic enrolments use the platform's address and service account.",
+            id="courses.E011",
+        )
+        for name in missing
+    ]

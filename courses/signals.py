@@ -17,6 +17,7 @@ payments_completed     payments: list[Payment] that are successful now and were 
 participants_left      participants: list[Participant] whose `left_at` is known now and was not, of every kind of
                        meeting; announce: bool
 content_published      items: list[ContentItem], published for the first time; announce: bool
+auto_enrolled          enrolments: list[AutoEnrolment] that have led to a place in a run
 =====================  =======================================================================================
 """
 
@@ -42,6 +43,7 @@ certificates_changed = Signal()
 payments_completed = Signal()
 participants_left = Signal()
 content_published = Signal()
+auto_enrolled = Signal()
 
 Receiver = Callable[..., Any]
 

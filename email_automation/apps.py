@@ -11,6 +11,7 @@ class EmailAutomationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from courses import autoenrolment
         from courses.eventbus import duty
 
         from . import (
@@ -21,4 +22,5 @@ class EmailAutomationConfig(AppConfig):
         from .pipeline import chores, message
 
         chores.also(duty.do)
+        chores.also(autoenrolment.retry_due)
         message.autodiscover()

@@ -22,7 +22,7 @@ def check_producer_config(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     configured = getattr(settings, "EVENT_BUS_PRODUCER_CONFIG", None) or {}
     return [
         Error(
-            f"EVENT_BUS_PRODUCER_CONFIG names {event_type}: it would be published before its transaction has committed.",
+            f"EVENT_BUS_PRODUCER_CONFIG names {event_type}: it would go out before its transaction commits.",
             hint="Take it out of EVENT_BUS_PRODUCER_CONFIG; courses.eventbus publishes it (EVENT_TRANSPORT says how).",
             id="courses.E004",
         )
