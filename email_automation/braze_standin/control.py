@@ -40,7 +40,7 @@ def answer(memory: Memory, method: str, path: str, *, query: str, body: bytes, i
     """Answer a request for one of these addresses."""
     name = path.removeprefix(ROOT).strip("/")
     reading = method in ("GET", "HEAD")
-    if name not in (READERS if reading else WRITERS):
+    if name not in (READERS if reading else WRITERS if method == "POST" else ()):
         known = name in READERS or name in WRITERS
         status = HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND
         return _error(status, f"{method} {path}: there is no such address")
@@ -49,8 +49,8 @@ def answer(memory: Memory, method: str, path: str, *, query: str, body: bytes, i
             if reading:
                 return READERS[name](memory, Selection.of(query))
             said = {} if is_form or not body else parsed(body)
-            if method != "POST" or not isinstance(said, dict):
-                raise ValueError("body: must be a JSON object, and be posted")
+            if not isinstance(said, dict):
+                raise ValueError("body: must be a JSON object")
             WRITERS[name](memory, said)
     except ValueError as error:
         return _error(HTTPStatus.BAD_REQUEST, str(error))

@@ -425,6 +425,7 @@ class TestControl:
         post(server, order(somebody()))
         assert requests.get(f"{server.page_url}clear", timeout=5).status_code == 405
         assert requests.post(f"{server.page_url}delivered.json", timeout=5).status_code == 405
+        assert requests.put(f"{server.page_url}clear", timeout=5).status_code == 405
         assert requests.get(f"{server.page_url}nothing", timeout=5).status_code == 404
         assert requests.get(f"{server.page_url}delivered.json?limit=x", timeout=5).status_code == 400
         stranger = {"Origin": "https://evil.example.com"}
