@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from courses import autoenrolment
 from courses.eventbus import emit, handles
 from courses.events import (
     LICENSE_ASSIGNED,
@@ -47,3 +48,12 @@ def on_license_request_approved(request: LicenseRequestData, metadata: Any) -> N
         course_id=request.course_id,
     )
     emit(LICENSE_ASSIGNED, assignment=assignment)
+    if request.attempt_auto_enrollment:
+        autoenrolment.consider(
+            subsidy_request_uuid=request.uuid,
+            enterprise_customer_uuid=request.enterprise_customer_uuid,
+            lms_user_id=request.lms_user_id,
+            course_id=request.course_id,
+            learner_requests_in_action=request.learner_requests_in_action,
+            license_uuid=answer.license_uuid,
+        )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
-from courses import sites
-from courses.models import Course
+from courses import runs, sites
 
 from .models.requests import LONGEST_COURSE
 
 _PART: Final = r"[\w\-~.]+"
 COURSE: Final = re.compile(rf"{_PART}\+{_PART}")
+#: Stands for the start of a run that has none.
+UNKNOWN: Final = datetime.min.replace(tzinfo=UTC)
 ALLOWED: Final = "org+course, such as edX+DemoX"
 
 
@@ -24,14 +26,9 @@ def title_of(course_id: str | None) -> str:
     """Return the title of a course: that of its newest run, or the key where none is known; '' for no course."""
     if not course_id:
         return ""
-    org, _, number = course_id.partition("+")
-    rows: list[tuple[str, str]] = []
-    for prefix in (f"course-v1:{org}+{number}+", f"{org}/{number}/"):
-        found = Course.objects.filter(key__startswith=prefix).order_by("-start", "-pk")
-        # Not every database tells upper from lower case here.
-        rows += [row for row in found.values_list("key", "title")[:100] if row[0].startswith(prefix)]
-    named = [title for key, title in rows if title and title != key]
-    return named[0] if named else course_id
+    known = sorted(runs.runs_of(course_id), key=lambda run: (run.start or UNKNOWN, run.pk), reverse=True)
+    # A run that nobody has named has its key as its title.
+    return next((run.title for run in known if run.title not in ("", run.key)), course_id)
 
 
 def site_of(course_id: str | None) -> int:

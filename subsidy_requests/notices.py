@@ -45,10 +45,13 @@ BATCH: Final = 200
 def approved(request: SubsidyRequest) -> datetime:
     """Put a request that is being fulfilled into its learner's window, and return the moment it counts as fulfilled.
 
-    Two of a learner at the same moment wait for each other at the account's row, so that they end in one window.
+    Two of a learner at the same moment wait for each other at the account's row, so that they end in one window. A
+    request is mailed about once, whatever has become of its state since.
     """
     locked(get_user_model()._default_manager.filter(pk=request.user_id)).first()
     now = timezone.now()
+    if ApprovalItem.objects.filter(kind=request.kind, subsidy_request_uuid=request.uuid).exists():
+        return now
     window = _joined(request, now) or _opened(request, now)
     ApprovalItem.objects.create(window=window, kind=request.kind, subsidy_request_uuid=request.uuid, fulfilled_at=now)
     return now

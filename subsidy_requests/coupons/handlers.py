@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.dispatch import receiver
 from django.utils import timezone
 
+from courses import autoenrolment
 from courses.eventbus import emit, handles
 from courses.events import (
     COUPON_CODE_ASSIGNED,
@@ -16,6 +19,8 @@ from courses.events import (
     CouponCodeAssignmentData,
     CouponCodeRequestData,
 )
+from courses.models import AutoEnrolment
+from courses.signals import auto_enrolled
 
 from . import services
 
@@ -47,3 +52,19 @@ def on_coupon_code_request_approved(request: CouponCodeRequestData, metadata: An
         course_id=request.course_id,
     )
     emit(COUPON_CODE_ASSIGNED, assignment=assignment)
+    if request.attempt_auto_enrollment:
+        autoenrolment.consider(
+            subsidy_request_uuid=request.uuid,
+            enterprise_customer_uuid=request.enterprise_customer_uuid,
+            lms_user_id=request.lms_user_id,
+            course_id=request.course_id,
+            learner_requests_in_action=request.learner_requests_in_action,
+            discount_percent=answer.code.coupon.discount_percent,
+        )
+
+
+@receiver(auto_enrolled)
+def on_auto_enrolled(enrolments: Sequence[AutoEnrolment], **kwargs: Any) -> None:
+    """Note of codes that they have paid for a place; an enrolment by a licence has none."""
+    for enrolment in enrolments:
+        services.redeem(enrolment.subsidy_request_uuid, enrolment.run)

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from courses import alerts
+from courses import alerts, autoenrolment
 from courses.bulk import locked, retry_on_deadlock
 from courses.models import EventOutbox
 
@@ -28,7 +28,10 @@ BATCH: Final = 200
 
 
 def sweep() -> dict[str, int]:
-    """Publish again what has had no outcome for half an hour, tell of what is stuck, and release mails that waited."""
+    """Publish again what has had no outcome for half an hour and tell of what is stuck; go on with what waits.
+
+    That is mails whose enterprise had no slug, and enrolments that are tried again.
+    """
     now = timezone.now()
     counts = {"republished": 0, "stuck": 0}
     entries: list[alerts.Entry] = []
@@ -45,7 +48,7 @@ def sweep() -> dict[str, int]:
             last = batch[-1]
     if alert := alerts.of_entries("subsidy_requests.sweep", entries):
         alerts.tell(alert)
-    return counts | {"released": notices.release(now)}
+    return counts | {"released": notices.release(now), "enrolments": autoenrolment.retry_due(now).total()}
 
 
 def _overdue(kind: str, now: datetime, *, after: int) -> list[int]:

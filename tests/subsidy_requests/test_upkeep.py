@@ -67,7 +67,7 @@ def test_what_is_not_published_yet_does_not_count(licences: Scene) -> None:
 def test_three_times_and_then_somebody_is_told_once(unheard: Any, told: list[Any]) -> None:
     for number in range(1, 4):
         with at(NOON + number * HALF_AN_HOUR):
-            assert services.sweep() == {"republished": 1, "stuck": 0, "released": 0}
+            assert services.sweep() == {"republished": 1, "stuck": 0, "released": 0, "enrolments": 0}
             published()
     for number in (4, 5):
         with at(NOON + number * HALF_AN_HOUR):
