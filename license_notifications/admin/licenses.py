@@ -1,0 +1,75 @@
+"""Licences in the admin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from email_automation.admin.paging import LARGEST_ID, CreatedChangeList, ReadOnlyAdmin, WordFilter, uuid_of
+
+from ..models import License, SubscriptionPlan
+
+PLAN = "plan"
+
+
+class PlanFilter(admin.SimpleListFilter):
+    """Licences of the plan in the address; its own page leads here."""
+
+    title = _("plan")
+    parameter_name = PLAN
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        """Return the plan that is chosen: there may be too many others to be offered."""
+        uuid = uuid_of(request.GET.get(PLAN, ""))
+        found = None if uuid is None else SubscriptionPlan.objects.filter(pk=uuid).first()
+        return [] if found is None else [(str(found.pk), found.title)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the licences of the chosen plan."""
+        return queryset if self.value() is None else queryset.filter(subscription_plan=self.value())
+
+
+class StatusFilter(WordFilter):
+    """By status, within a plan: among all licences the index does not find the few of a rare one."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        """Return the statuses."""
+        return [(status, status) for status in License.STATUSES] if request.GET.get(PLAN) else []
+
+
+@admin.register(License)
+class LicenseAdmin(ReadOnlyAdmin):
+    """Licences. They are made, given and taken back by `services` alone, or the numbers of a plan would be wrong."""
+
+    list_display = (
+        "uuid", "subscription_plan", "status", "lms_user_id", "user_email", "assigned_at", "activated_at", "created",
+    )  # fmt: skip
+    list_filter = (PlanFilter, StatusFilter)
+    list_select_related = ("subscription_plan",)
+    search_fields = ("uuid",)
+    search_help_text = _("An exact e-mail address, the number of a user on the platform, or the UUID of a licence.")
+    fields = (
+        "uuid", "subscription_plan", "status", "lms_user_id", "user_email", "assigned_at", "activated_at",
+        "revoked_at", "auto_applied", "created",
+    )  # fmt: skip
+    changelist = CreatedChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find the licences of a person, or one licence."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if term.isascii() and term.isdigit() and int(term) <= LARGEST_ID:
+            return queryset.filter(lms_user_id=int(term)), False
+        uuid = uuid_of(term)
+        return queryset.filter(Q(user_email=term) if uuid is None else Q(pk=uuid)), False
