@@ -78,7 +78,8 @@ class BrazeCampaignChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  #
             ],
             "broadcast": False,
         }
-        return self._client.send(payload, private=addresses)
+        names = [str(value) for campaign in campaigns for value in campaign.recipient_properties.values()]
+        return self._client.send(payload, private=[*addresses, *names])
 
 
 def _campaign(message: Message) -> Campaign:

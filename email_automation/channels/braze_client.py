@@ -25,6 +25,8 @@ RESET: Final = "X-RateLimit-Reset"
 EPOCH: Final = re.compile(r"\d{1,11}(\.\d{1,9})?", re.ASCII)
 ADDRESS: Final = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 CONCEALED: Final = "…"
+#: Shorter ones tell nothing, and may be any word of a sentence.
+SHORTEST_CONCEALED: Final = 3
 LONGEST_TEXT: Final = 400
 #: The room for it in the log.
 LONGEST_ID: Final = 255
@@ -48,7 +50,7 @@ class BrazeClient:
         self._wire = Wire()
 
     def send(self, payload: Mapping[str, Any], *, private: Collection[str] = ()) -> Accepted:
-        """Send one request. `private` are texts of it, addresses say, that no error may repeat.
+        """Send one request. `private` are texts of it, addresses and names, that no error or warning may repeat.
 
         Raises RateLimited or TryAgain (nothing went out, it may later), LimitedTooLong or RequestRefused (nothing
         went out, and will not), or DeliveryInDoubt. Waits for nothing but the answer.
@@ -141,6 +143,8 @@ def _phrase(status: int) -> str:
 
 def _told(text: str, private: Collection[str]) -> str:
     """Return a text of Braze's without addresses and secrets, in one line of bounded length."""
-    for secret in sorted(filter(None, private), key=len, reverse=True):
-        text = re.sub(re.escape(secret), CONCEALED, text, flags=re.IGNORECASE)
+    for secret in sorted(private, key=len, reverse=True):
+        if len(secret) < SHORTEST_CONCEALED:
+            break
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", CONCEALED, text, flags=re.IGNORECASE)
     return " ".join(ADDRESS.sub(CONCEALED, text).split())[:LONGEST_TEXT]

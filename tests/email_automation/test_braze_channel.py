@@ -164,10 +164,10 @@ class TestYes:
         assert channel.deliver(message(), None) == braze.delivered[0].dispatch_id
 
     def test_case_39_with_errors_is_a_warning(self, channel: BrazeCampaignChannel, braze: BrazeStandIn) -> None:
-        braze.fail_next(errors=("minor thing", f"u7@example.com, U8@EXAMPLE.COM and {defaults.KEY} are odd"))
+        braze.fail_next(errors=("minor thing", f"u7@example.com, U8@EXAMPLE.COM, Name8 and {defaults.KEY} are odd"))
         accepted = channel.deliver_batch([message(7), message(8)])
         assert accepted == braze.delivered[0].dispatch_id
-        assert accepted.warning == "minor thing; …, … and … are odd"
+        assert accepted.warning == "minor thing; …, …, … and … are odd"
 
     @pytest.mark.parametrize(
         ("said", "expected"),
