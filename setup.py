@@ -36,6 +36,7 @@ setup(
     install_requires=requirements("base"),
     extras_require={
         "mysql": requirements("mysql"),
+        "redis-bus": requirements("redis-bus"),
         # The providers that django-anymail reaches through more than plain HTTP.
         "amazon-ses": ["django-anymail[amazon-ses]"],
         "postal": ["django-anymail[postal]"],
