@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import display_for_value
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -87,14 +87,14 @@ class EnterpriseAdminAdmin(LargeTableAdmin):
         return self._looked_up(row)[0] or str(row.enterprise_customer_uuid or "-")
 
     @admin.display(description=_("last utilization mail"))
-    def last_utilization(self, row: EnterpriseAdmin) -> datetime | None:
+    def last_utilization(self, row: EnterpriseAdmin) -> str:
         """Return when the person was last told that a threshold is reached."""
-        return self._looked_up(row)[1].utilization
+        return display_for_value(self._looked_up(row)[1].utilization, "-")
 
     @admin.display(description=_("last weekly mail"))
-    def last_weekly(self, row: EnterpriseAdmin) -> datetime | None:
+    def last_weekly(self, row: EnterpriseAdmin) -> str:
         """Return when the person last got the weekly figures."""
-        return self._looked_up(row)[1].weekly
+        return display_for_value(self._looked_up(row)[1].weekly, "-")
 
 
 def _is_copy() -> bool:

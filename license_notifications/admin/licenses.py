@@ -25,13 +25,19 @@ class PlanFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
         """Return the plan that is chosen: there may be too many others to be offered."""
-        uuid = uuid_of(request.GET.get(PLAN, ""))
+        asked = request.GET.get(PLAN, "")
+        if not asked:
+            return []
+        uuid = uuid_of(asked)
         found = None if uuid is None else SubscriptionPlan.objects.filter(pk=uuid).first()
-        return [] if found is None else [(str(found.pk), found.title)]
+        return [(asked, asked if found is None else found.title)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the licences of the chosen plan."""
-        return queryset if self.value() is None else queryset.filter(subscription_plan=self.value())
+        if self.value() is None:
+            return queryset
+        uuid = uuid_of(self.value() or "")
+        return queryset.none() if uuid is None else queryset.filter(subscription_plan=uuid)
 
 
 class StatusFilter(WordFilter):
