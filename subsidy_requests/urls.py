@@ -16,11 +16,11 @@ urlpatterns = [
         path(f"{prefix}/overview/", Overview.as_view(kind=kind), name=f"{prefix}-overview"),
         path(f"{prefix}/approve/", Approve.as_view(kind=kind), name=f"{prefix}-approve"),
         path(f"{prefix}/decline/", Decline.as_view(kind=kind), name=f"{prefix}-decline"),
-        path(f"{prefix}/<uuid:uuid>/", OneRequest.as_view(kind=kind), name=f"{prefix}-detail"),
+        path(f"{prefix}/<str:uuid>/", OneRequest.as_view(kind=kind), name=f"{prefix}-detail"),
     )
 ]
 urlpatterns += [
     path("customer-configurations/", Configurations.as_view(), name="customer-configurations"),
-    path("customer-configurations/<uuid:uuid>/", Configuration.as_view(), name="customer-configuration"),
+    path("customer-configurations/<str:uuid>/", Configuration.as_view(), name="customer-configuration"),
     path("subsidy-requests/schema/", Schema.as_view(), name="schema"),
 ]

@@ -17,6 +17,7 @@ from . import errors, reading, shown
 from .base import RequestView
 
 CHANGEABLE: Final = ("subsidy_requests_enabled", "subsidy_type", "attempt_auto_enrollment", "contact_email")
+WHAT: Final = "configuration"
 FLAGS: Final = ("subsidy_requests_enabled", "attempt_auto_enrollment")
 LONGEST: Final = {"contact_email": 254, "name": 255, "slug": 128}
 
@@ -44,25 +45,25 @@ class Configurations(RequestView):
 class Configuration(RequestView):
     """One enterprise's configuration."""
 
-    def get(self, request: Request, uuid: UUID) -> Response:
+    def get(self, request: Request, uuid: str) -> Response:
         """Return it."""
-        return Response(shown.configuration(self._row(uuid)))
+        return Response(shown.configuration(self._row(reading.named(uuid, WHAT))))
 
-    def patch(self, request: Request, uuid: UUID) -> Response:
+    def patch(self, request: Request, uuid: str) -> Response:
         """Change what the body names; what it does not name stays."""
         body = body_of(request)
         fields = _fields(body, CHANGEABLE)
         if unknown := sorted(set(body) - set(CHANGEABLE)):
             raise errors.Refused(400, "invalid", f"{unknown[0]}: cannot be changed; allowed: {', '.join(CHANGEABLE)}.")
-        self._row(uuid)
-        return Response(shown.configuration(services.configure(uuid, changed_by=request.user, **fields)))
+        row = self._row(reading.named(uuid, WHAT))
+        return Response(shown.configuration(services.configure(row.pk, changed_by=request.user, **fields)))
 
     def _row(self, uuid: UUID) -> SubsidyRequestCustomerConfiguration:
         if not self.is_staff:
             self.require_admin(uuid)
         row = SubsidyRequestCustomerConfiguration.objects.filter(pk=uuid).first()
         if row is None:
-            raise errors.Refused(404, "not_found", "There is no such configuration.")
+            raise errors.not_found(WHAT)
         return row
 
 

@@ -39,9 +39,9 @@ def invalid(field: str, allowed: str) -> Refused:
     return Refused(400, "invalid", f"{field}: must be {allowed}.")
 
 
-def not_found() -> Refused:
+def not_found(what: str = "request") -> Refused:
     """Return the error for what is not there, or is not the caller's to see."""
-    return Refused(404, "not_found", "There is no such request.")
+    return Refused(404, "not_found", f"There is no such {what}.")
 
 
 def forbidden(role: str) -> Refused:

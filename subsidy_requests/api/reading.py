@@ -10,7 +10,7 @@ from email_automation.packing import storable
 
 from .. import course_names
 from ..models.requests import LONGEST_REASON
-from .errors import invalid, required
+from .errors import invalid, not_found, required
 
 MOST_UUIDS: Final = 100
 LARGEST: Final = 2**63 - 1
@@ -23,6 +23,14 @@ def uuid(body: Mapping[str, Any], field: str) -> UUID:
     if value in (None, ""):
         raise required(field)
     return _uuid(value, field)
+
+
+def named(text: str, what: str) -> UUID:
+    """Return the uuid in an address; what is none names nothing. Raises Refused."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise not_found(what) from None
 
 
 def uuids(body: Mapping[str, Any], field: str) -> list[UUID]:

@@ -83,9 +83,9 @@ class Requests(KindView):
 class OneRequest(KindView):
     """One request."""
 
-    def get(self, request: Request, uuid: UUID) -> Response:
+    def get(self, request: Request, uuid: str) -> Response:
         """Return it."""
-        row = self.visible().filter(uuid=uuid).first()
+        row = self.visible().filter(uuid=reading.named(uuid, "request")).first()
         if row is None:
             raise errors.not_found()
         return Response(shown.request(row, viewer=request.user))
