@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from waffle.admin import FlagAdmin
 
+from courses import event_admin  # noqa: F401  (registers the pages of events)
 from courses.forms import CourseForm, SiteConfigurationForm
 from courses.history_admin import HistoryAdmin
 from courses.models import (
@@ -30,15 +31,7 @@ from courses.models import (
     UserActivity,
 )
 from courses.paginator import BoundedPaginator
-
-
-class LargeTableAdmin(admin.ModelAdmin):
-    """A list that does not count the whole table and is read by id."""
-
-    show_full_result_count = False
-    paginator = BoundedPaginator
-    ordering = ("-id",)
-    list_per_page = 50
+from courses.table_admin import LargeTableAdmin
 
 
 @admin.register(Course)

@@ -43,7 +43,7 @@ LARGE = (
 #: Whose rows nobody makes or deletes on their own pages.
 WRITTEN_BY_THE_ENGINE = (
     "emaillog", "emailqueue", "messagerun", "weeklyprogressreport", "license", "notificationtimestamp",
-    "notificationrun",
+    "notificationrun", "eventoutbox", "eventinbox", "autoenrolment",
 )  # fmt: skip
 #: What a list may cost; a related filter reads its choices, and so do the third parties' forms in it.
 MOST_QUERIES = 12
@@ -108,6 +108,8 @@ def value_for(field: Any) -> Any:
             return True
         case kinds.UUIDField():
             return uuid4()
+        case kinds.BinaryField():
+            return b"x"
         case _:
             return next(number)
 
