@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import time_machine
+from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from courses.eventbus import processor, relay
+from courses.eventbus.conf import EMBEDDED
+from courses.events import CONSUMERS
 from courses.models import EventInbox, EventOutbox
 from email_automation.pipeline import sweep
 from license_notifications.models import CustomerAgreement, License, SubscriptionPlan
@@ -107,9 +111,28 @@ class Scene:
 
 
 def carry() -> None:
-    """Publish and handle events until nothing is due."""
-    while relay.run() + processor.run().total():
+    """Publish and handle events until nothing is due, by whichever transport the settings choose."""
+    while relay.run() + consumed() + processor.run().total():
         pass
+
+
+def consumed() -> int:
+    """Take in what is on the stream, as the processes of all groups do; returns how many entries that were."""
+    if settings.EVENT_TRANSPORT == EMBEDDED:
+        return 0
+    from courses.eventbus.consumer import Consumer
+
+    number = 0
+    # The test's own connection holds its transaction.
+    with mock.patch("courses.eventbus.consumer.close_old_connections"):
+        for group in CONSUMERS:
+            consumer = Consumer(group, "test", claim_idle_ms=60_000)
+            while entries := consumer._read():
+                for entry_id, fields in entries:
+                    consumer._take_in(entry_id, fields or {})
+                number += len(entries)
+            consumer.db.close()
+    return number
 
 
 def fresh(row: Any) -> Any:

@@ -1,12 +1,14 @@
-"""The flow from the wish to the mail, by the numbers of the acceptance cases …"""
+"""The flow from the wish to the mail, by the numbers of the cases; over both transports, which is case 30 …"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core import mail
+from django.core.management import call_command
 from django.db import transaction
 
 from courses.eventbus import emit
@@ -14,11 +16,12 @@ from courses.events import LICENSE_ASSIGNED, LicenseAssignmentData
 from courses.models import Enrollment, EventInbox, EventOutbox
 from email_automation.models import EmailQueue
 from license_notifications.models import License
+from license_notifications.services import granting
 from subsidy_requests import services, states
 from subsidy_requests.models import ApprovalItem, CouponCodeRequest, LicenseRequest
-from tests.subsidy_requests.scene import Scene, carry, dead, fresh, mails, outbox
+from tests.subsidy_requests.scene import NOON, Scene, at, carry, dead, fresh, mails, outbox
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("transport")]
 
 
 def assigned(request: Any, **values: Any) -> LicenseAssignmentData:
@@ -299,3 +302,60 @@ def test_nothing_personal_is_told(licences: Scene, caplog: pytest.LogCaptureFixt
         assert word not in told_of
         assert word.encode() not in payloads
     assert mail.outbox == []
+
+
+class TestHandlers:
+    """Case 25: a handler that fails."""
+
+    @pytest.fixture
+    def grants(self, monkeypatch: pytest.MonkeyPatch) -> list[Exception | None]:
+        """What the next grants end with: an error, or None for the usual."""
+        ends: list[Exception | None] = []
+        usual = granting.grant
+
+        def grant(*args: Any, **kwargs: Any) -> Any:
+            error = ends.pop(0) if ends else None
+            if error is not None:
+                raise error
+            return usual(*args, **kwargs)
+
+        monkeypatch.setattr("license_notifications.handlers.grant", grant)
+        return ends
+
+    def test_case_25_fails_twice_and_then_works(self, licences: Scene, grants: list[Exception | None]) -> None:
+        with at(NOON):
+            request = licences.asked()
+            licences.approve(request)
+            grants += [RuntimeError("one"), RuntimeError("two")]
+            carry()
+            assert fresh(request).state == "approved"
+        for seconds in (2, 10):
+            with at(NOON + timedelta(seconds=seconds)):
+                carry()
+        row = EventInbox.objects.get(consumer="license-manager")
+        assert (row.state, row.attempts, fresh(request).state) == ("done", 2, "fulfilled")
+        with at(NOON + timedelta(minutes=11)):
+            assert len(mails()) == 1
+
+    def test_case_25_fails_always_and_is_done_after_a_fix(
+        self, licences: Scene, grants: list[Exception | None], told: list[Any]
+    ) -> None:
+        other = licences.asked(who=licences.another_learner())
+        with at(NOON):
+            request = licences.asked()
+            licences.approve(request)
+            grants += [RuntimeError("broken")] * 5
+            carry()
+        for seconds in (2, 10, 60):
+            with at(NOON + timedelta(seconds=seconds)):
+                carry()
+        with at(NOON + timedelta(seconds=300)):
+            carry()
+            [row] = dead()
+            assert (row.attempts, len(told), fresh(request).state) == (5, 1, "approved")
+            licences.approve(other)
+            carry()
+            assert fresh(other).state == "fulfilled"
+            call_command("requeue_events", "--id", str(row.pk))
+            carry()
+        assert (dead(), fresh(request).state) == ([], "fulfilled")
