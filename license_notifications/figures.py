@@ -25,6 +25,12 @@ def choices(run: Run) -> Mapping[UUID, Choice]:
     return run.once(CHOICES, lambda: plans.chosen(run.now, enterprises=only))
 
 
+def choices_of(run: Run, enterprises: Collection[UUID]) -> Mapping[UUID, Choice]:
+    """Return the plans that count for some enterprises: as the run has read them, or read now, and only theirs."""
+    known: Mapping[UUID, Choice] | None = run.memory.get(CHOICES)
+    return plans.chosen(run.now, enterprises=enterprises) if known is None else known
+
+
 def unreached(run: Run) -> Collection[UUID]:
     """Return the enterprises whose directory has not answered in this run."""
     nobody: frozenset[UUID] = frozenset()

@@ -7,6 +7,7 @@ finish closes the run.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,10 +63,10 @@ class Told:
         self.calls[call.word] += 1
         self.recipients[call.word] += len(call.ecu_ids)
 
-    def add(self, summary: Summary, found: Iterable[Entry]) -> None:
-        """Count who was left out of a run, and keep what is to be told of it."""
+    def add(self, summary: Summary, found: Iterable[Entry] = (), *, broken: Iterable[UUID] = ()) -> None:
+        """Count who was left out of a run, and keep what is to be told of it; of `broken` ones, that they ended it."""
         self.skipped.update(summary.skipped)
-        self.entries += [*findings.of_breaks(summary.errors), *found]
+        self.entries += [*findings.of_breaks(summary.errors, list(broken)), *found]
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ def work_through(instant: datetime, *, say: Say, sleep: Sleep) -> Result:
     """Do everything here, waiting for retries, and close the run."""
     record, choices = begin(instant)
     outcome = tell_here(with_something_to_tell(choices, instant), record, instant, say=say, sleep=sleep)
-    entries = close(record, found=outcome.entries, skipped=outcome.skipped, requests=outcome.calls.total())
-    return Result(len(choices), outcome, entries or [], record)
+    entries = everything(record, outcome.entries)
+    close(record, entries, skipped=outcome.skipped, requests=outcome.calls.total())
+    return Result(len(choices), outcome, entries, record)
 
 
 def rehearse(instant: datetime, *, say: Say) -> Result:
@@ -98,6 +100,7 @@ def rehearse(instant: datetime, *, say: Say) -> Result:
     fetched = directory.fetch_each(list(told))
     outcome = Told()
     with transaction.atomic():
+        settle()
         failures = {
             failure.enterprise_uuid: failure.text for failure in directory.store_each(fetched, now=instant).failures
         }
@@ -120,8 +123,7 @@ def rehearse(instant: datetime, *, say: Say) -> Result:
 
 def begin(instant: datetime) -> tuple[MessageRun, Choices]:
     """Open a run: end what earlier ones have left, and read each enterprise's plan and its numbers, once."""
-    dispatch.settle_overdue()
-    memory.settle_stale()
+    settle()
     choices = plans.chosen(instant)
     record = runs.open_job(
         RUN_NAME,
@@ -133,6 +135,12 @@ def begin(instant: datetime) -> tuple[MessageRun, Choices]:
         failures=[findings.as_json(entry) for entry in findings.of_plans(choices.values(), instant)],
     )
     return record, choices
+
+
+def settle() -> None:
+    """End what earlier runs have claimed and nobody will end any more, so that it can be told again."""
+    dispatch.settle_overdue()
+    memory.settle_stale()
 
 
 def _frozen(choice: Choice) -> dict[str, Any]:
@@ -149,7 +157,7 @@ def tell_here(told: Choices, record: MessageRun, instant: datetime, *, say: Say,
 
     With `sleep` None nothing waits for another attempt.
     """
-    refreshed = directory.refresh(list(told), now=instant)
+    refreshed = directory.refresh(list(told), now=instant, sleep=sleep or time.sleep)
     failures = {failure.enterprise_uuid: failure.text for failure in refreshed.failures}
     outcome = Told(entries=list(findings.of_directory(failures, told)))
 
@@ -162,7 +170,15 @@ def tell_here(told: Choices, record: MessageRun, instant: datetime, *, say: Say,
     for message in MESSAGES:
         run = _run(message, told, failures, instant)
         summary = dispatch.run_part(message, run, record, patience=patience, size=together(message))
-        outcome.add(summary, findings.of_people(run, told))
+        if summary.errors and len(told) > 1:
+            # Something broke for one of them, nobody knows for which. What is claimed is not claimed again.
+            for enterprise, choice in told.items():
+                alone = _run(message, {enterprise: choice}, failures, instant)
+                summary = dispatch.run_part(message, alone, record, patience=patience, size=together(message))
+                outcome.add(summary, broken=[enterprise])
+        else:
+            outcome.add(summary, broken=told)
+        outcome.entries += findings.of_people(run, told)
     return outcome
 
 
@@ -184,16 +200,18 @@ def together(message: type[Notice]) -> int:
     return min(MOST_TOGETHER, engine_setting("BRAZE_BATCH_SIZE")) if message.channel() == CAMPAIGN else MOST_TOGETHER
 
 
-def close(
-    record: MessageRun, *, found: Iterable[Entry], skipped: Mapping[str, int], requests: int
-) -> list[Entry] | None:
-    """Close a run with everything that is to be told of it, tell it in one alert, and return it.
-
-    Of several processes that close a run one does; the others get None.
-    """
+def everything(record: MessageRun, found: Iterable[Entry]) -> list[Entry]:
+    """Return all that is to be told of a run: what it began with, what was found on the way, and of its mails."""
     kept = [findings.from_json(entry) for entry in record.details["failures"]]
+    return [*kept, *found, *findings.of_mails(record.pk)]
+
+
+def close(record: MessageRun, entries: Sequence[Entry], *, skipped: Mapping[str, int], requests: int) -> bool:
+    """Close a run with everything that is to be told of it, and tell it in one alert.
+
+    Of several processes that close a run one does, and only that one tells; returns whether it was this one.
+    """
     enterprises = {UUID(key): value for key, value in record.details["enterprises"].items()}
-    entries = [*kept, *found, *findings.of_mails(record.pk)]
     numbers = EnterpriseAdmin.objects.filter(enterprise_customer_uuid__in=enterprises, listed=True).order_by()
     for enterprise, number in numbers.values_list("enterprise_customer_uuid").annotate(number=Count("pk")):
         enterprises[enterprise]["administrators"] = number
@@ -205,9 +223,7 @@ def close(
         failures=[findings.as_json(entry) for entry in entries],
         exit_code=int(any(entry.severity == "error" for entry in entries)),
     )
-    if not closed:
-        return None
     alert = alerts.of_entries(RUN_NAME, entries, run_id=record.pk)
-    if alert is not None:
+    if closed and alert is not None:
         alerts.tell(alert)
-    return entries
+    return closed

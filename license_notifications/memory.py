@@ -12,10 +12,11 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from courses.bulk import any_of, insert_if_absent
+from courses.bulk import any_of, insert_if_absent, locked, retry_on_deadlock
 from courses.signals import ADDRESS
 from email_automation import words
 from email_automation.models import EmailLog
@@ -64,10 +65,12 @@ def claim(run: Run, rows: Sequence[EmailLog]) -> list[EmailLog]:
         timestamp.claim_token, timestamp.claimed_at = token, now
         wanted[_key(timestamp)], mails[_key(timestamp)] = timestamp, row
     first = [timestamp for timestamp in wanted.values() if timestamp.attempts == 1]
-    insert_if_absent(NotificationTimestamp, first, unique_field=KEY, token_field="claim_token")
-    _claim_again([timestamp for timestamp in wanted.values() if timestamp.attempts > 1])
-    claimed = NotificationTimestamp.objects.filter(claim_token=token).values_list(*KEY)
-    accepted = {mails[key].pk for key in claimed if key in mails}
+    claimed = {
+        _key(timestamp)
+        for timestamp in insert_if_absent(NotificationTimestamp, first, unique_field=KEY, token_field="claim_token")
+    }
+    claimed |= _claim_again([timestamp for timestamp in wanted.values() if timestamp.attempts > 1])
+    accepted = {mails[key].pk for key in claimed}
     return [row for row in rows if row.pk in accepted or not _is_of_the_memory(row)]
 
 
@@ -100,8 +103,12 @@ def _key(row: NotificationTimestamp) -> Key:
     return row.enterprise_customer_uuid, row.ecu_id, row.kind, row.plan_uuid, row.slot
 
 
-def _claim_again(wanted: Sequence[NotificationTimestamp]) -> None:
-    """Claim rows that ended without success, those with equal figures together: the figures are the enterprise's."""
+def _claim_again(wanted: Sequence[NotificationTimestamp]) -> set[Key]:
+    """Claim rows that ended without success, those with equal figures together: the figures are the enterprise's.
+
+    Returns the keys of those that are ours now.
+    """
+    claimed: set[Key] = set()
     columns = ("attempts", "allocated", "total", "reported_plan_uuid", "run_id", "claim_token", "claimed_at")
     together: dict[tuple[Any, ...], list[Key]] = {}
     for row in wanted:
@@ -112,6 +119,10 @@ def _claim_again(wanted: Sequence[NotificationTimestamp]) -> None:
         for state, also in ((FAILED, {}), (UNKNOWN, {"resends": 1})):
             free = rows.filter(state=state) if state == FAILED else rows.filter(state=state, resends=0)
             free.update(**new, **also, state=CLAIMED, claimed_from=state, last_error="")
+        # By the keys, and not by the token alone, which has no index: the memory is never trimmed.
+        ours = NotificationTimestamp.objects.filter(any_of(keys, attnames=KEY), claim_token=new["claim_token"])
+        claimed.update(ours.values_list(*KEY))
+    return claimed
 
 
 def finish(mails: Sequence[EmailLog]) -> None:
@@ -193,26 +204,33 @@ def settle_stale() -> int:
     without telling, or is gone: then nobody can know whether it went out. Returns how many were ended.
     """
     before = timezone.now() - timedelta(seconds=setting("LICENSE_NOTIFICATION_STALE_CLAIM_SECONDS"))
-    stale = list(NotificationTimestamp.objects.filter(state=CLAIMED, claimed_at__lt=before).order_by("pk"))
-    ended = 0
-    for row in stale:
-        status = _status_of_mail(row)
-        if status in (words.PENDING, words.SENDING):
-            continue
-        state = {words.FAILED: FAILED, words.SKIPPED: FAILED}.get(status, UNKNOWN)
-        state = SENT if status in words.HANDED_OFF else state
-        ended += NotificationTimestamp.objects.filter(pk=row.pk, state=CLAIMED, attempts=row.attempts).update(
-            state=state, last_error="" if state == SENT else "the claim ran out"
-        )
-    return ended
+    stale = NotificationTimestamp.objects.filter(state=CLAIMED, claimed_at__lt=before)
+    return sum(_settle_one(pk) for pk in list(stale.order_by("pk").values_list("pk", flat=True)))
 
 
-def _status_of_mail(row: NotificationTimestamp) -> str:
+@retry_on_deadlock
+def _settle_one(pk: int) -> bool:
+    with transaction.atomic():
+        row = locked(NotificationTimestamp.objects.filter(pk=pk, state=CLAIMED)).first()
+        mail = _mail_of(row) if row is not None else None
+        if row is None or (mail is not None and mail.status in (words.PENDING, words.SENDING)):
+            return False
+        if mail is not None:
+            finish([mail])
+        else:
+            row.state, row.last_error = UNKNOWN, "the claim ran out"
+            row.save(update_fields=["state", "last_error"])
+            _supersede([row] if row.kind == THRESHOLD_100 else [])
+    return True
+
+
+def _mail_of(row: NotificationTimestamp) -> EmailLog | None:
+    """Return the mail of a claim; that of a claim that was given back has no key any more."""
     name = "license_weekly_digest" if row.kind == WEEKLY else "license_utilization"
     plan = "-" if row.plan_uuid == NO_PLAN else str(row.plan_uuid)
     prefix = f"{name}:{row.kind}:{row.ecu_id}:{plan}:{row.slot}:"
     mails = EmailLog.objects.filter(dedupe_key__startswith=prefix, dedupe_key__endswith=f":{row.attempts}")
-    return mails.order_by("-pk").values_list("status", flat=True).first() or ""
+    return mails.defer("content").order_by("-pk").first()
 
 
 def reopen(ids: Collection[int]) -> int:

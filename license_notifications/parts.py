@@ -13,6 +13,7 @@ from django.utils import timezone
 from courses.alerts import Entry
 from courses.bulk import insert_if_absent
 from email_automation import words
+from email_automation.conf import setting
 from email_automation.models import EmailLog, MessageRun
 from email_automation.pipeline import wake
 
@@ -33,7 +34,7 @@ def start(instant: datetime) -> MessageRun:
     told = job.with_something_to_tell(choices, instant)
     parts = [NotificationPart(run=record, enterprise_customer_uuid=enterprise) for enterprise in told]
     for part in insert_if_absent(NotificationPart, parts, unique_field=["run", "enterprise_customer_uuid"]):
-        if wake.send(TASK, [part.pk], queue=words.LIFECYCLE_QUEUE):
+        if not setting("CELERY_BROKER_URL") or wake.send(TASK, [part.pk], queue=words.LIFECYCLE_QUEUE):
             # Without a broker nobody would come for it.
             work_on(part.pk)
     close_finished(record)
@@ -79,7 +80,8 @@ def close_finished(*records: MessageRun) -> int:
     were closed. Every sweep asks.
     """
     now = timezone.now()
-    found = NotificationRun.objects.filter(status=MessageRun.RUNNING)
+    # Asked after each part, and the details of a run name every enterprise.
+    found = NotificationRun.objects.filter(status=MessageRun.RUNNING).defer("details")
     if records:
         found = found.filter(pk__in=[record.pk for record in records])
     return sum(_close(record) for record in found if _is_done(record) or record.started_at < now - LONGEST)
@@ -103,8 +105,8 @@ def _close(record: NotificationRun) -> bool:
     skipped: Counter[str] = Counter()
     for part in parts:
         skipped.update(part.skipped)
-    closed = job.close(record, found=entries, skipped=skipped, requests=sum(part.requests for part in parts))
-    if closed is None:
+    requests = sum(part.requests for part in parts)
+    if not job.close(record, job.everything(record, entries), skipped=skipped, requests=requests):
         return False
     NotificationPart.objects.filter(run=record).delete()
     return True

@@ -70,20 +70,22 @@ class NoticeResolver(Resolver):
     def candidates(self, run: Run) -> QuerySet[EnterpriseAdmin]:
         """Return the listed administrators of the enterprises there is something to tell of."""
         told = figures.where(run, lambda choice: figures.is_told(choice, run.now))
-        return self.among(run, enterprise_customer_uuid__in=told, listed=True)
-
-    def among(self, run: Run, **only: Any) -> QuerySet[EnterpriseAdmin]:
-        """Return some administrators, with what the memory has of the thing they would be told."""
-        return self.remembering(self.rows().filter(**only), run)
+        return self.rows().filter(enterprise_customer_uuid__in=told, listed=True)
 
     def remembering(self, admins: QuerySet[EnterpriseAdmin], run: Run) -> QuerySet[EnterpriseAdmin]:
         """Return administrators with `kind` and `tries`: what they would be told, and how often that was tried."""
         raise NotImplementedError
 
+    def kind_of(self, choice: Choice) -> str:
+        """Return the kind of notice that a plan's numbers call for."""
+        raise NotImplementedError
+
     def eligible(self, run: Run, *, target_ids: Sequence[int] | None = None) -> QuerySet[EnterpriseAdmin]:
         """Return who is due or, of some, who still is."""
         if target_ids is None:
-            return super().eligible(run)
+            return self.remembering(super().eligible(run), run)
+        # Without the memory: what is claimed says itself what is told, and to read all plans for each call costs more
+        # than the call.
         return self.among(run, pk__in=target_ids).filter(every(self.lasting(), run))
 
     def audience(self, run: Run) -> Iterator[list[AudienceRow]]:
@@ -140,7 +142,8 @@ class NoticeResolver(Resolver):
 
     def occasions(self, run: Run, user_id: int) -> list[AudienceRow]:
         """Return what a run could be about for one person, and the tries to tell it that have not failed."""
-        found = super().occasions(run, user_id)
+        admins = self.remembering(self.among(run, **{self.user_path: user_id}), run)
+        found = [self.audience_row(run, row) for row in self._keys(admins)]
         tries = EmailLog.objects.filter(recipient_id=user_id, email_type=self.message_name)
         tried = [
             Occasion.parsed(text) for text in tries.exclude(status=words.FAILED).values_list("occasion", flat=True)
@@ -160,18 +163,17 @@ class NoticeResolver(Resolver):
         """Return a notice for each of these administrators, in a constant number of statements."""
         admins: list[Any] = list(self.eligible(run, target_ids=target_ids))
         claims = {} if run.is_test or run.dry_run else self._claims(admins)
-        frozen = plans.described({claim.reported_plan_uuid for claim in claims.values() if claim.reported_plan_uuid})
+        unclaimed = {admin.enterprise_customer_uuid for admin in admins if admin.ecu_id not in claims}
+        choices = figures.choices_of(run, unclaimed)
+        frozen = plans.described({claim.reported_plan_uuid or NO_PLAN for claim in claims.values()})
         wishes = wishes_of({admin.account_id for admin in admins})
         drafts = []
         for admin in admins:
             claim = claims.get(admin.ecu_id)
-            choice: Choice | None
-            if claim is not None and claim.reported_plan_uuid is not None:
-                plan = frozen.get(claim.reported_plan_uuid)
+            choice = choices.get(admin.enterprise_customer_uuid)
+            if claim is not None:
+                plan = frozen.get(claim.reported_plan_uuid or NO_PLAN)
                 choice = plan.counting(claim.total, claim.allocated) if plan else None
-                kind = claim.kind
-            else:
-                choice, kind = figures.choices(run).get(admin.enterprise_customer_uuid), admin.kind
             if choice is None:
                 continue
             drafts.append(
@@ -181,7 +183,7 @@ class NoticeResolver(Resolver):
                     address=admin.email,
                     external_user_id=str(admin.lms_user_id),
                     language=chosen_language(wishes.get(admin.account_id, ""), ""),
-                    shared=figures.told(choice, kind),
+                    shared=figures.told(choice, claim.kind if claim else self.kind_of(choice)),
                     personal={"user_name": admin.user_name},
                     occasion=str(self._claimed_for(claim, run)) if claim else "",
                 )
@@ -221,6 +223,10 @@ class UtilizationResolver(NoticeResolver):
         row = rows_of_admin().filter(kind=OuterRef("kind"), plan_uuid__in=chosen)
         return admins.annotate(kind=kind).annotate(tries=_tries(row))
 
+    def kind_of(self, choice: Choice) -> str:
+        """Return the threshold that is reached, of two the higher one; a test mail may be about none."""
+        return figures.threshold(choice) or THRESHOLD_75
+
 
 class DigestResolver(NoticeResolver):
     """Who has begun another week as an administrator, and has not had its figures."""
@@ -236,6 +242,10 @@ class DigestResolver(NoticeResolver):
         """Return administrators with the tries of the week the run falls into."""
         row = rows_of_admin().filter(this_week(run))
         return admins.annotate(kind=Value(WEEKLY), tries=_tries(row))
+
+    def kind_of(self, choice: Choice) -> str:
+        """Return the one kind there is."""
+        return WEEKLY
 
 
 def _tries(rows: QuerySet[NotificationTimestamp]) -> Coalesce:

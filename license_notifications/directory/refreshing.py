@@ -80,8 +80,22 @@ def store_each(fetched: Fetched, *, now: datetime) -> Refreshed:
         _or_failure(uuid, lambda uuid=uuid, answer=answer: rows.store(uuid, answer, now=now), failures)
     failed = {failure.enterprise_uuid for failure in failures}
     fresh = [uuid for uuid in fetched.enterprise_uuids if uuid not in failed]
-    rows.complete(fresh)
+    fresh = _completed(fresh, failures)
     return Refreshed(_counts(fresh), failures)
+
+
+def _completed(enterprise_uuids: list[UUID], failures: list[Failure]) -> list[UUID]:
+    """Give the rows of these enterprises what they lack, and return those of which that could be done."""
+    try:
+        rows.complete(enterprise_uuids)
+    except Exception:
+        # One of them is at fault: apart, the others are not held up by it.
+        return [
+            uuid
+            for uuid in enterprise_uuids
+            if _or_failure(uuid, lambda uuid=uuid: rows.complete([uuid]), failures) is not None
+        ]
+    return enterprise_uuids
 
 
 def _or_failure(enterprise_uuid: UUID, work: Callable[[], T], failures: list[Failure]) -> T | None:

@@ -74,7 +74,8 @@ def test_changing_the_channel_arms_nothing(scene: Scene, settings: Any) -> None:
     assert mail.outbox == []
 
 
-def test_case_49_workers_do_what_the_command_does(scene: Scene, monkeypatch: Any) -> None:
+def test_case_49_workers_do_what_the_command_does(scene: Scene, settings: Any, monkeypatch: Any) -> None:
+    settings.CELERY_BROKER_URL = "memory://"
     for number in (1, 51, 2):
         scene.enterprise(10, 8, admins=number, days=8)
     failing = scene.enterprise(10, 8)
@@ -97,7 +98,8 @@ def test_case_49_workers_do_what_the_command_does(scene: Scene, monkeypatch: Any
     assert [entry.ids["enterprise"] for entry in alert.entries] == [(str(failing.uuid),)]
 
 
-def test_a_run_whose_worker_never_came_is_closed_after_two_hours(scene: Scene, monkeypatch: Any) -> None:
+def test_a_run_whose_worker_never_came_is_closed_after_two_hours(scene: Scene, settings: Any, monkeypatch: Any) -> None:
+    settings.CELERY_BROKER_URL = "memory://"
     enterprise = scene.enterprise(10, 8)
     told: list[alerts.Alert] = []
     monkeypatch.setattr(alerts, "tell", told.append)
@@ -115,7 +117,8 @@ def test_a_run_whose_worker_never_came_is_closed_after_two_hours(scene: Scene, m
     assert NotificationRun.objects.get().exit_code == 1
 
 
-def test_a_broker_that_is_away_leaves_nobody_out(scene: Scene, monkeypatch: Any) -> None:
+def test_a_broker_that_is_away_leaves_nobody_out(scene: Scene, settings: Any, monkeypatch: Any) -> None:
+    settings.CELERY_BROKER_URL = "memory://"
     scene.enterprise(10, 8)
     monkeypatch.setattr("license_notifications.parts.wake.send", lambda task, ids, queue: "OperationalError")
     parts.start(NOW)
@@ -123,16 +126,25 @@ def test_a_broker_that_is_away_leaves_nobody_out(scene: Scene, monkeypatch: Any)
     assert NotificationRun.objects.get().status == MessageRun.DONE
 
 
-def test_what_a_worker_cannot_send_yet_the_sweep_sends(scene: Scene, monkeypatch: Any) -> None:
+def test_what_cannot_be_sent_yet_without_waiting_the_sweep_sends(scene: Scene) -> None:
     scene.enterprise(10, 8)
-    monkeypatch.setattr("license_notifications.parts.wake.send", lambda task, ids, queue: "OperationalError")
     scene.braze.fail_next(1, status=503)
     with time_machine.travel(NOW, tick=False) as clock:
-        parts.start(NOW)
+        tasks.send_license_consumption_notifications()
         assert (scene.kinds, NotificationRun.objects.get().status) == ([], MessageRun.RUNNING)
         clock.shift(5)
         sweep.sweep()
     assert (scene.kinds, NotificationRun.objects.get().exit_code) == (["M75"], 0)
+
+
+def test_handing_off_reads_the_plans_of_no_other_enterprise(scene: Scene) -> None:
+    for _ in range(3):
+        scene.enterprise(10, 8, days=8)
+    with CaptureQueriesContext(connection) as queries:
+        scene.run()
+    counting = [query for query in queries.captured_queries if 'FROM "license_notifications_license"' in query["sql"]]
+    assert len(scene.braze.requests) == 6
+    assert len(counting) <= 1
 
 
 def test_case_50_a_paused_message_uses_nothing_up(scene: Scene) -> None:

@@ -101,6 +101,7 @@ def test_that_is_a_secret_is_not_told(settings: Any) -> None:
 
 
 def test_case_45_a_channel_that_is_not_enabled_is_an_error(settings: Any) -> None:
+    settings.LICENSE_NOTIFICATION_CHANNEL = "braze_campaign"
     settings.ACE_ENABLED_CHANNELS = ["django_mail"]
     problems = [problem for problem in found() if problem.is_serious()]
     assert {problem.msg.partition(" ")[0] for problem in problems} == {
