@@ -140,7 +140,7 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
             if isinstance(letter, Outcome):
                 tally.update(ledger.settle([row], letter))
                 continue
-            if letters.takes_many(letter):
+            if letters.goes_together(message, letter):
                 together.append(letter)
                 continue
             step = ledger.finish_and_begin(done, (row, letter.prepared, message.lease))

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -212,18 +213,23 @@ def channel_name(channel: Channel) -> str:
     return next((name for name, known in registered.items() if known is channel), type(channel).__name__)
 
 
-def takes_many(letter: Letter) -> bool:
-    """Return whether the mail's channel takes several mails in one call."""
-    return hasattr(letter.channel, "deliver_batch")
+def goes_together(message: type[MessageType], letter: Letter) -> bool:
+    """Return whether the mail goes out in one call with others."""
+    return message.goes_together and hasattr(letter.channel, "deliver_batch")
 
 
 def bundles(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
-    """Yield the mails that go out in one call: of one channel and cohort, as many as the channel takes."""
-    cohorts: dict[tuple[int, str, str], list[Letter]] = {}
+    """Yield the mails that go out in one call: of one channel and cohort, as many as the channel takes, and of nobody
+    two: a service that keeps a list of people of its own takes equal recipients for one.
+    """
+    cohorts: dict[tuple[int, str, str, int], list[Letter]] = {}
+    seen: Counter[tuple[int, str, str, str]] = Counter()
     for letter in letters:
         campaign = letter.message.options[CAMPAIGN]
-        said = json.dumps(campaign.trigger_properties, sort_keys=True)
-        cohorts.setdefault((id(letter.channel), campaign.name, said), []).append(letter)
+        key = (id(letter.channel), campaign.name, json.dumps(campaign.trigger_properties, sort_keys=True))
+        turn = seen[*key, campaign.external_user_id]
+        seen[*key, campaign.external_user_id] += 1
+        cohorts.setdefault((*key, turn), []).append(letter)
     for cohort in cohorts.values():
         yield from slices(cohort, cohort[0].channel.batch_size)
 

@@ -56,6 +56,8 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     max_attempts: ClassVar[int] = 8
     #: Whether an outage leaves a mail half of its attempts; if not, it uses them up like any other failure.
     patient: ClassVar[bool] = True
+    #: Whether a channel that takes several mails in one call is given several of them, or each by itself.
+    goes_together: ClassVar[bool] = False
     beat: ClassVar[Beat | None] = None
     #: What its drafts put into `shared` and `personal`: every name with an example, which is what editors of templates
     #: see and what their templates are tried with. A list has at least one element, a dict every key.

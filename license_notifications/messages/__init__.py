@@ -43,6 +43,7 @@ class Notice(MessageType):
     resend_unknown = 0
     max_attempts = 3
     patient = False
+    goes_together = True
     variables = VARIABLES
 
     @classproperty
