@@ -28,7 +28,7 @@ from schedules.models import (
     ScheduleExperience,
 )
 
-from . import catalogue, goals, learning
+from . import catalogue, goals, learning, licences
 from .cast import LEARNERS, Learner, Twist
 from .catalogue import COURSES, SITES, WITHOUT_UPDATES, DemoCourse
 
@@ -67,6 +67,7 @@ def set_up(today: date) -> list[Site]:
         for learner in LEARNERS:
             _twist(learner, users[learner.username], [courses[number] for number, _ in learner.enrolled])
         goals.set_up(users, courses, today)
+        licences.set_up(timezone.now())
         setup.create_beat_entries()
         Switch(name=views.SWITCH, active=True).save()
     return sites

@@ -22,8 +22,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from courses.models import Course
+from email_automation.braze_standin.server import BrazeStandIn
 from email_automation.weeks import Week
-from lms.demo import fence, goals, ground, report, server, stage, weekly
+from lms.demo import fence, goals, ground, licences, report, server, stage, weekly
 
 STAFF, PASSWORD = "demo", "demo"
 COMMANDS = ("send_recurring_nudge", "send_upgrade_reminder", "send_course_update")
@@ -42,12 +43,15 @@ class Command(BaseCommand):
             raise CommandError("demo: only with DEBUG on, as settings devstack has it", returncode=2)
         port = _port(os.environ.get("DEMO_PORT", "8000"))
         _be_quiet()
-        with override_settings(**fence.STAY_HERE):
-            self._play()
+        with (
+            BrazeStandIn().running() as braze,
+            override_settings(**fence.STAY_HERE, BRAZE_API_URL=braze.url),
+        ):
+            self._play(braze)
             if os.environ.get("DEMO_SERVE", "1") != "0":
-                self._serve(port)
+                self._serve(port, braze)
 
-    def _play(self) -> None:
+    def _play(self, braze: BrazeStandIn) -> None:
         """Fill the database, run the day's commands for each site twice, and tell what came of it."""
         started = time.monotonic()
         try:
@@ -72,12 +76,19 @@ class Command(BaseCommand):
         self._line()
         self._line(self.style.SUCCESS("Was reminded"))
         self._table(goals.reminded(), "learner", "goal", "subject")
+        self._title("Licences of three enterprises, at 70, 75 and 100 %")
+        self._run(licences.COMMAND)
+        self._line()
+        self._line(self.style.SUCCESS("Was told, by way of a stand-in for Braze"))
+        self._table(licences.told(braze), "administrator", "enterprise", "campaign", "allocated")
         self._title("Run again: nobody gets a mail twice")
         for site in sites:
             if any("sent=0 " not in line for line in [*self._day(site), self._week(site, today)]):
                 raise CommandError("demo: a second run sent something", returncode=1)
         if " sent=0 " not in self._goals(today):
             raise CommandError("demo: a second run of the reminders sent something", returncode=1)
+        if " sent=0 " not in self._run(licences.COMMAND):
+            raise CommandError("demo: a second run of the notices sent something", returncode=1)
         self._line()
         self._line(f"All of this took {time.monotonic() - started:.0f} s.")
 
@@ -122,7 +133,7 @@ class Command(BaseCommand):
             self._line(out.getvalue().rstrip())
         return out.getvalue()
 
-    def _serve(self, port: int) -> None:
+    def _serve(self, port: int, braze: BrazeStandIn) -> None:
         """Serve the outbox and the admin until somebody presses Ctrl-C."""
         goals.welcome(stage.create_staff(STAFF, PASSWORD))
         try:
@@ -139,6 +150,7 @@ class Command(BaseCommand):
             [
                 ("Try it", f"{address}{reverse('demo:page')}"),
                 ("The mails", f"{address}/"),
+                ("What Braze was told", braze.page_url),
                 ("The admin", f"{address}/admin/"),
                 ("Choose a weekly goal", f"{address}{goals.home_address()}"),
                 ("Write highlights", f"{address}{stage.outline_address()}"),
