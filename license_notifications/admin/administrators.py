@@ -81,7 +81,7 @@ class EnterpriseAdminAdmin(LargeTableAdmin):
         looked_up: tuple[str, LastMails] = row.looked_up
         return looked_up
 
-    @admin.display(description=_("enterprise"))
+    @admin.display(description=_("name of the enterprise"))
     def enterprise(self, row: EnterpriseAdmin) -> str:
         """Return the enterprise's name, or what there is instead."""
         return self._looked_up(row)[0] or str(row.enterprise_customer_uuid or "-")

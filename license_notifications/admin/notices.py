@@ -55,11 +55,10 @@ class NotificationTimestampAdmin(ReadOnlyAdmin):
     """The memory of notices. Only what is in doubt can be told again, by a decision of somebody who may."""
 
     list_display = (
-        "id", "kind", "slot", "state", "enterprise_customer_uuid", "ecu_id", "lms_user_id", "allocated", "total",
-        "attempts", "resends", "last_sent_at", "run",
+        "id", "kind", "slot", "state", "enterprise_customer_uuid", "ecu_id", "allocated", "total", "attempts",
+        "resends", "last_sent_at",
     )  # fmt: skip
     list_filter = (StateFilter, KindFilter)
-    list_select_related = ("run",)
     search_fields = ("ecu_id",)
     search_help_text = _("The number of an ECU, or the UUID of an enterprise.")
     fields = (
@@ -90,7 +89,7 @@ class NotificationTimestampAdmin(ReadOnlyAdmin):
     def send_again(self, request: HttpRequest, queryset: QuerySet[NotificationTimestamp]) -> None:
         """Let the next run tell again what may or may not have gone out."""
         with transaction.atomic():
-            doubtful = list(locked(queryset.filter(state=NotificationTimestamp.UNKNOWN).select_related(None)))
+            doubtful = list(locked(queryset.filter(state=NotificationTimestamp.UNKNOWN)))
             number = memory.reopen([row.pk for row in doubtful])
             for row in doubtful:
                 self.log_change(request, row, "To be sent again: from unknown to failed.")
@@ -177,4 +176,4 @@ def _list(lines: SafeString, number: int) -> SafeString:
     if not number:
         return mark_safe("-")
     more = ngettext("and %(number)d more", "and %(number)d more", number) % {"number": number - MOST_SHOWN}
-    return format_html("<ul>{}</ul>{}", lines, more if number > MOST_SHOWN else "")
+    return format_html('<ul style="margin-left:0">{}</ul>{}', lines, more if number > MOST_SHOWN else "")

@@ -86,8 +86,8 @@ class SubscriptionPlanAdmin(KeptAdmin, LargeTableAdmin):
     """Plans, how far they are used up, and which of them counts for its enterprise today."""
 
     list_display = (
-        "title", "customer_agreement", "start_date", "expiration_date", "is_active", "should_auto_apply_licenses",
-        "total", "allocated", "percentage", "decides_today",
+        "title", "customer_agreement", "expiration_date", "is_active", "should_auto_apply_licenses", "total",
+        "allocated", "percentage", "decides_today",
     )  # fmt: skip
     list_select_related = ("customer_agreement",)
     search_fields = ("uuid",)
