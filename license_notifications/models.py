@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from django.conf import settings
 from django.db import models
@@ -248,7 +248,7 @@ class NotificationRunManager(models.Manager["NotificationRun"]):
 class NotificationRun(MessageRun):
     """One execution of the daily job: the engine's record of it, read by the names of this app."""
 
-    objects = NotificationRunManager()
+    objects: ClassVar[NotificationRunManager] = NotificationRunManager()
 
     class Meta:
         proxy = True

@@ -22,9 +22,10 @@ TIMEOUTS: Final = (3.05, 10)
 PAUSES: Final = (1.0, 2.0)
 SPREAD: Final = 0.2
 MOST_PAGES: Final = 200
+SERVER_ERROR: Final = 500
 PORTS: Final = {"http": 80, "https": 443}
 
-Sleep = Callable[[float], None]
+Sleep = Callable[[float], object]
 
 
 class Platform:
@@ -104,7 +105,7 @@ class Platform:
                 if isinstance(error, ValueError):
                     raise DirectoryError(f"LICENSE_LMS_BASE_URL cannot be asked: {problem}.") from None
             else:
-                if response.status_code < requests.codes.internal_server_error:
+                if response.status_code < SERVER_ERROR:
                     return response
                 problem = f"HTTP {response.status_code}"
             if pause is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db.models import Count
@@ -20,6 +20,7 @@ from .platform import Platform, Sleep
 from .records import AdminRecord, administrators
 
 logger = logging.getLogger(__name__)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -60,7 +61,7 @@ def fetch_each(enterprise_uuids: Collection[UUID], *, sleep: Sleep = time.sleep)
         return fetched
     platform = Platform.of_settings(sleep=sleep)
     for uuid in fetched.enterprise_uuids:
-        answer = _or_failure(uuid, lambda uuid=uuid: fetch(uuid, platform=platform), fetched.failures)
+        answer = _or_failure(uuid, fetched.failures, fetch, uuid, platform=platform)
         if answer is not None:
             fetched.answers[uuid] = answer
     return fetched
@@ -77,7 +78,7 @@ def store_each(fetched: Fetched, *, now: datetime) -> Refreshed:
     """Take in what was fetched. Rows that a host has written into the embedded directory get what they lack."""
     failures = list(fetched.failures)
     for uuid, answer in fetched.answers.items():
-        _or_failure(uuid, lambda uuid=uuid, answer=answer: rows.store(uuid, answer, now=now), failures)
+        _or_failure(uuid, failures, rows.store, uuid, answer, now=now)
     failed = {failure.enterprise_uuid for failure in failures}
     fresh = [uuid for uuid in fetched.enterprise_uuids if uuid not in failed]
     fresh = _completed(fresh, failures)
@@ -90,18 +91,16 @@ def _completed(enterprise_uuids: list[UUID], failures: list[Failure]) -> list[UU
         rows.complete(enterprise_uuids)
     except Exception:
         # One of them is at fault: apart, the others are not held up by it.
-        return [
-            uuid
-            for uuid in enterprise_uuids
-            if _or_failure(uuid, lambda uuid=uuid: rows.complete([uuid]), failures) is not None
-        ]
+        return [uuid for uuid in enterprise_uuids if _or_failure(uuid, failures, rows.complete, [uuid]) is not None]
     return enterprise_uuids
 
 
-def _or_failure(enterprise_uuid: UUID, work: Callable[[], T], failures: list[Failure]) -> T | None:
+def _or_failure(
+    enterprise_uuid: UUID, failures: list[Failure], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T | None:
     """Return what the work gives, or note its failure."""
     try:
-        return work()
+        return work(*args, **kwargs)
     except DirectoryError as error:
         text = str(error)
     except Exception as error:
