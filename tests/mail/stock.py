@@ -10,7 +10,7 @@ from django.template.backends.django import DjangoTemplates
 from django.utils import translation
 
 ROOT = Path(__file__).resolve().parents[2]
-APPS = ("email_automation", "schedules", "course_goals")
+APPS = ("email_automation", "schedules", "course_goals", "subsidy_requests")
 PARTS = ("from_name.txt", "subject.txt", "head.html", "body.html", "body.txt")
 DAY3 = "schedules/recurringnudge_day3"
 DAY10 = "schedules/recurringnudge_day10"
@@ -22,8 +22,9 @@ DEMO = "email_automation/demo_completed"
 CONTENT = "email_automation/new_content"
 WEEKLY = "email_automation/weekly_progress"
 GOAL = "course_goals/goal_reminder"
+APPROVED, DECLINED = "subsidy_requests/request_approved", "subsidy_requests/request_declined"
 OWN = (ENROLLMENT, PAYMENT, DEMO, CONTENT, WEEKLY)
-MESSAGES = (DAY3, DAY10, REMINDER, UPDATE, *OWN, GOAL)
+MESSAGES = (DAY3, DAY10, REMINDER, UPDATE, *OWN, GOAL, APPROVED, DECLINED)
 LANGUAGES = ("en", "es", "fr")
 STYLE = "email_automation/edx_ace/base/style.html"
 DEADLINES = {"en": "August 8, 2017", "es": "8 de agosto de 2017", "fr": "8 août 2017"}
@@ -127,6 +128,19 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {},
         {"days_per_week": 7, "days_done": 0, "days_left": 7},
         {"days_per_week": 1, "days_done": 0, "days_left": 1},
+    ),
+    APPROVED: (
+        {"titles": ("Tides & Shores", "", "Winds"), "more": 5},
+        {},
+        {"titles": ("",)},
+        {"titles": ("Tides & Shores", "Winds")},
+        {"contact_admin_link": ""},
+    ),
+    DECLINED: (
+        {"titles": ("Tides & Shores", "Winds"), "more": 1},
+        {},
+        {"titles": ("",), "decline_reason": "", "auto_declined": True},
+        {"decline_reason": "", "contact_admin_link": ""},
     ),
 }
 
@@ -302,6 +316,36 @@ def goal(*, course_name: str = "Tides & Shores", **values: Any) -> dict[str, Any
     return common(**(made | values))
 
 
+def decided(
+    *, titles: Sequence[str] = ("Tides & Shores",), course_name: str = "", more: int = 0, **values: Any
+) -> dict[str, Any]:
+    """The context of a mail about requests; `titles` are those of the courses, '' where a licence names none.
+
+    `course_name` takes the place of the first.
+    """
+    titles = (course_name, *titles[1:]) if course_name else titles
+    dashboard = "https://learn.example.com/harbour"
+    pages = [f"{dashboard}/course/edX+C{number}" if title else dashboard for number, title in enumerate(titles)]
+    courses = [
+        {"course_title": title, "course_about_page_url": page} for title, page in zip(titles, pages, strict=True)
+    ]
+    made = {
+        **courses[0],
+        "enterprise_dashboard_url": dashboard,
+        "organization": "Smith & Daughters",
+        "contact_admin_link": "mailto:learning@example.com",
+        "courses": courses,
+        "course_count": len(courses) + more,
+        "more_count": more,
+    }
+    return common(**(made | values))
+
+
+def declined(**values: Any) -> dict[str, Any]:
+    """The context of a refusal."""
+    return decided(**{"decline_reason": "Not <this> year", "auto_declined": False, **values})
+
+
 MAKERS: dict[str, Callable[..., dict[str, Any]]] = {
     REMINDER: reminder,
     UPDATE: update,
@@ -311,6 +355,8 @@ MAKERS: dict[str, Callable[..., dict[str, Any]]] = {
     CONTENT: content,
     WEEKLY: weekly,
     GOAL: goal,
+    APPROVED: decided,
+    DECLINED: declined,
 }
 
 

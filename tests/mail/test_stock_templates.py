@@ -13,10 +13,12 @@ import pytest
 from .catalogue import entries, msgids
 from .page import Page, contrast, dark_rules, declarations, one_line
 from .stock import (
+    APPROVED,
     APPS,
     CONTENT,
     DAY3,
     DAY10,
+    DECLINED,
     DEMO,
     ENROLLMENT,
     FULL_BRAND,
@@ -67,7 +69,12 @@ PRINTED = {
     CONTENT: ("item_count", "site_name", "cta_url"),
     WEEKLY: ("course", "report", "site_name", "cta_url"),
     GOAL: ("course_name", "days_per_week", "days_done", "days_left", "goal_url", "site_name", "cta_url"),
+    APPROVED: ("course_about_page_url", "organization", "site_name"),
+    DECLINED: ("enterprise_dashboard_url", "organization", "site_name"),
 }
+#: Where the button leads, where the value has a name of its own.
+TARGETS = {APPROVED: "course_about_page_url", DECLINED: "enterprise_dashboard_url"}
+LINK = r"(?:https?://|mailto:)\S+"
 # "extends" and "block" make the frame around what is edited, "load" brings the translations.
 EDITABLE = {
     "extends",
@@ -107,7 +114,7 @@ def test_its_html_is_balanced_and_has_no_empty_element(message: str, values: dic
 @each_mail
 def test_html_and_text_hold_the_same_links(message: str, values: dict[str, Any]) -> None:
     rendered = parts(message, values)
-    assert set(Page(rendered["body.html"]).links) == set(re.findall(r"https?://\S+", rendered["body.txt"]))
+    assert set(Page(rendered["body.html"]).links) == set(re.findall(LINK, rendered["body.txt"]))
 
 
 @each_mail
@@ -115,7 +122,7 @@ def test_html_and_text_say_the_same(message: str, values: dict[str, Any]) -> Non
     rendered = parts(message, values)
     chunks, text = Page(rendered["body.html"]).chunks, one_line(rendered["body.txt"])
     assert [chunk for chunk in chunks if chunk not in text] == []
-    lines = [re.sub(r"^- |(\s–\s)?https?://\S+", "", line) for line in rendered["body.txt"].splitlines()]
+    lines = [re.sub(rf"^- |(\s–\s)?{LINK}", "", line) for line in rendered["body.txt"].splitlines()]
     page = " ".join(chunks)
     assert [line for line in lines if line.strip("- ") and one_line(line) not in page] == []
 
@@ -213,7 +220,8 @@ def test_the_button_leads_to_the_target_of_the_resolver(message: str) -> None:
     values = context_of(message, brand=NO_BRAND, **VARIANTS[message][-1])
     links = Page(parts(message, values)["body.html"]).links
     further = ["goal_url"] if message == GOAL else []
-    assert links == [values[name] for name in ("cta_url", *further, "unsubscribe_url", "preferences_url")]
+    target = TARGETS.get(message, "cta_url")
+    assert links == [values[name] for name in (target, *further, "unsubscribe_url", "preferences_url")]
 
 
 @each_message
