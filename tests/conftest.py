@@ -14,8 +14,10 @@ from django.test.utils import override_settings
 from edx_ace.channel import channels
 from edx_ace.policy import policies
 
+from courses.alerts import Alert
 from email_automation.braze_standin.server import BrazeStandIn
 from email_automation.templating import stored
+from tests import sinks
 from tests.mail.stock import Undefined
 
 # Files whose subject is what a database does; they run on MariaDB too, without a mark of their own.
@@ -56,6 +58,14 @@ def _clean_cache() -> None:
 def _no_edited_templates() -> None:
     """Start each test as a process that has not looked for edited templates yet."""
     stored.forget()
+
+
+@pytest.fixture
+def told(settings: Any) -> list[Alert]:
+    """The alerts of this test, instead of lines in the log and mails to ADMINS."""
+    settings.ALERT_SINKS = ["tests.sinks.remember"]
+    sinks.told.clear()
+    return sinks.told
 
 
 def forget_ace(*, setting: str = "ACE_", **kwargs: Any) -> None:

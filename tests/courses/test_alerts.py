@@ -2,22 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from courses import alerts
 from courses.alerts import MAX_ENTRIES, Alert, Entry
-
-told: list[Alert] = []
-
-
-def remember(alert: Alert) -> None:
-    """Sink: keep it for the test."""
-    told.append(alert)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_told() -> None:
-    told.clear()
 
 
 def entry(text: str = "401", **ids: Any) -> Entry:
@@ -49,8 +35,8 @@ def test_counts_what_is_too_much_to_name() -> None:
     assert str(alert).endswith(" and 5 more")
 
 
-def test_reaches_the_other_sinks_when_one_fails(settings: Any, caplog: Any) -> None:
-    settings.ALERT_SINKS = ["courses.nowhere", f"{__name__}.remember"]
+def test_reaches_the_other_sinks_when_one_fails(settings: Any, told: list[Alert], caplog: Any) -> None:
+    settings.ALERT_SINKS = ["courses.nowhere", *settings.ALERT_SINKS]
     alerts.tell(Alert(source="licences", faults=1))
     assert told == [Alert(source="licences", faults=1)]
     assert "alert sink courses.nowhere failed: ImportError" in caplog.text

@@ -22,23 +22,11 @@ from courses.models import AutoEnrolment, Course, Enrollment, LearnerProfile
 from tests.courses.enrolling_platform import Enrolling, enrolling_platform
 from tests.factories import CourseFactory, CourseModeFactory, EnrollmentFactory, LearnerProfileFactory, UserFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("told")]
 
 COURSE = "edX+DemoX"
 ENTERPRISE = UUID(int=1)
 DAY = timedelta(days=1)
-told: list[Alert] = []
-
-
-def remember(alert: Alert) -> None:
-    """Sink: keep it for the test."""
-    told.append(alert)
-
-
-@pytest.fixture(autouse=True)
-def _sink(settings: Any) -> None:
-    settings.ALERT_SINKS = [f"{__name__}.remember"]
-    told.clear()
 
 
 @pytest.fixture
@@ -245,7 +233,7 @@ def test_two_that_wait_undecided_do_not_block_each_other(
 
 
 def test_case_17_that_always_fails_is_tried_three_times_and_told_of(
-    learner: LearnerProfile, run: Course, monkeypatch: pytest.MonkeyPatch
+    learner: LearnerProfile, run: Course, monkeypatch: pytest.MonkeyPatch, told: list[Alert]
 ) -> None:
     tries: list[int] = []
 
@@ -271,7 +259,7 @@ def test_case_17_that_always_fails_is_tried_three_times_and_told_of(
 
 
 def test_whose_third_attempt_was_interrupted_has_failed(
-    learner: LearnerProfile, run: Course, monkeypatch: pytest.MonkeyPatch
+    learner: LearnerProfile, run: Course, monkeypatch: pytest.MonkeyPatch, told: list[Alert]
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(services, "record_enrollment", lambda *args, **kwargs: 1 / 0)
@@ -282,7 +270,7 @@ def test_whose_third_attempt_was_interrupted_has_failed(
     assert (outcome(row), len(told)) == (("failed", "interrupted"), 1)
 
 
-def test_of_nobody_we_know_fails_and_is_told_of(run: Course) -> None:
+def test_of_nobody_we_know_fails_and_is_told_of(run: Course, told: list[Alert]) -> None:
     assert outcome(considered()) == ("failed", "learner_unknown")
     assert len(told) == 1
 

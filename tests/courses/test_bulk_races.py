@@ -1,10 +1,9 @@
 """Writers that run at the same time …"""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from threading import Barrier, Event
+from threading import Event
 from time import sleep
 from typing import Any
 
@@ -16,7 +15,7 @@ from courses import services, signals
 from courses.bulk import insert_if_absent, retry_on_deadlock
 from courses.models import Completion, Course, Enrollment, LearnerProfile, UserActivity
 from courses.services import ActivityFact, CompletionFact, EnrollmentFact
-from tests.courses.helpers import heard
+from tests.courses.helpers import at_once, heard
 from tests.factories import (
     CompletionFactory,
     ContentItemFactory,
@@ -31,22 +30,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 WRITERS = 4
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-def at_once(function: Callable[[int], Any]) -> list[Any]:
-    """Run a function in several threads that start together, each with its own connection."""
-    barrier = Barrier(WRITERS)
-
-    def run(number: int) -> Any:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=20)
-            return function(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        return list(pool.map(run, range(WRITERS)))
 
 
 def test_never_own_one_row_twice() -> None:

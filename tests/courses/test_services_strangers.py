@@ -1,8 +1,5 @@
 """Somebody whom a directory names …"""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from courses.models import LearnerProfile
 from courses.services import Stranger, account_ids
+from tests.courses.helpers import at_once
 from tests.factories import LearnerProfileFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -120,18 +118,3 @@ def test_gets_one_account_from_several_at_once() -> None:
     found = at_once(lambda number: account_ids(people if number % 2 else list(reversed(people))))
     assert all(accounts == found[0] for accounts in found)
     assert get_user_model().objects.count() == LearnerProfile.objects.count() == 20
-
-
-def at_once(function: Callable[[int], Any], writers: int = 4) -> list[Any]:
-    barrier = Barrier(writers)
-
-    def run(number: int) -> Any:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=20)
-            return function(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(writers) as pool:
-        return list(pool.map(run, range(writers)))

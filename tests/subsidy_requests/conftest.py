@@ -6,24 +6,8 @@ from typing import Any
 
 import pytest
 
-from courses.alerts import Alert
 from courses.eventbus.conf import EMBEDDED, REDIS
 from tests.subsidy_requests.scene import Scene
-
-_told: list[Alert] = []
-
-
-def remember(alert: Alert) -> None:
-    """Sink: keep it for the test."""
-    _told.append(alert)
-
-
-@pytest.fixture
-def told(settings: Any) -> list[Alert]:
-    """The alerts of this test."""
-    settings.ALERT_SINKS = [f"{__name__}.remember"]
-    _told.clear()
-    return _told
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event
-from typing import Any
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -16,26 +14,9 @@ from courses.eventbus import processor, relay
 from courses.models import EventInbox, EventOutbox
 from tests.courses.eventbus.apps import leave_trace, traces
 from tests.courses.eventbus.helpers import assignment, emit_all, handled
+from tests.courses.helpers import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_pokes")]
-
-WORKERS = 4
-
-
-def at_once(function: Callable[[int], Any]) -> list[Any]:
-    """Run a function in several threads that start together, each with its own connection."""
-    barrier = Barrier(WORKERS)
-
-    def run(number: int) -> Any:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=20)
-            return function(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(run, range(WORKERS)))
 
 
 def test_publish_each_event_once() -> None:
