@@ -27,7 +27,7 @@ def _of(kind: type) -> Callable[[Any, "attr.Attribute[Any]", Any], None]:
     def check(instance: Any, attribute: "attr.Attribute[Any]", value: Any) -> None:
         if kind is int and isinstance(value, bool) or not isinstance(value, kind):
             raise TypeError(f"{attribute.name}: {type(value).__name__} is not allowed; allowed is {kind.__name__}")
-        if kind is int and abs(value) > LARGEST_LONG:
+        if isinstance(value, int) and abs(value) > LARGEST_LONG:
             raise ValueError(f"{attribute.name}: is too large; allowed is a number of 64 bits")
         if isinstance(value, datetime) and value.tzinfo is None:
             raise ValueError(f"{attribute.name}: a time needs a zone; allowed is for example 2026-03-01T00:00:00Z")

@@ -1,6 +1,6 @@
 """Admin pages of tables that are too large to be counted."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -13,7 +13,7 @@ class LargeTableAdmin(admin.ModelAdmin):
 
     show_full_result_count = False
     paginator = BoundedPaginator
-    ordering: tuple[str, ...] = ("-id",)
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
     list_per_page = 50
 
 

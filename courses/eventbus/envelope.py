@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -87,7 +87,7 @@ def signal_of(headers: Mapping[str, str]) -> OpenEdxPublicSignal | None:
 
 def metadata_of(headers: Mapping[str, str]) -> EventsMetadata:
     """Return the metadata that headers tell. Raises Unreadable, naming the header."""
-    read = {
+    read: dict[str, tuple[str, Callable[[str], Any]]] = {
         "event_type": (TYPE, str),
         "id": (ID, UUID),
         "source": ("source", str),

@@ -80,7 +80,7 @@ def _attempt(pk: int) -> str:
             raise Never(f"{row.consumer} does not handle this type")
         try:
             metadata = envelope.metadata_of(row.headers)
-            (data,) = envelope.data_of(row.headers, row.payload).values()
+            (data,) = envelope.data_of(row.headers, bytes(row.payload)).values()
         except envelope.Unreadable as unreadable:
             raise Never(str(unreadable)) from None
         handler(data, metadata)

@@ -19,7 +19,9 @@ class EventOutbox(models.Model):
     created_at = models.DateTimeField()
     published_at = models.DateTimeField(null=True, blank=True, db_index=True, help_text="Empty: not published yet.")
     is_published = models.GeneratedField(
-        expression=Q(published_at__isnull=False), output_field=models.BooleanField(), db_persist=True
+        expression=Q(published_at__isnull=False),  # type: ignore[arg-type]  # Django takes a condition, too
+        output_field=models.BooleanField(),
+        db_persist=True,
     )
 
     class Meta:
