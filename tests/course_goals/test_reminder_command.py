@@ -204,7 +204,8 @@ def crowd(course: Course, number: int, days: int) -> None:
 def positions(statements: list[str]) -> tuple[int, int]:
     """Return where the audience is read, and where its first page is claimed."""
     numbered = list(enumerate(statements))
-    audience = next(at for at, sql in numbered if sql.startswith("SELECT DISTINCT") and '"closes"' in sql)
+    closes = connection.ops.quote_name("closes")
+    audience = next(at for at, sql in numbered if sql.startswith("SELECT DISTINCT") and closes in sql)
     claim = next(at for at, sql in numbered if sql.startswith("INSERT") and "emaillog" in sql)
     return audience, claim
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.sites.models import Site
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -21,7 +20,7 @@ from django.test.utils import override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from courses.models import Course
+from courses.models import Course, Enrollment
 from email_automation.braze_standin.server import BrazeStandIn
 from email_automation.weeks import Week
 from lms.demo import fence, goals, ground, licences, report, server, stage, weekly
@@ -64,9 +63,9 @@ class Command(BaseCommand):
         today = timezone.now().astimezone(UTC).date()
         sites = stage.set_up(today)
         self._title(f"Cadence, {today:%A} {today.day} {today:%B %Y} (UTC)")
-        people = get_user_model()._default_manager.count()
+        learners = Enrollment.objects.order_by().values("user").distinct().count()
         self._line(
-            f"{Path(connection.settings_dict['NAME']).name}: {'emptied and ' if again else ''}filled with {people} "
+            f"{Path(connection.settings_dict['NAME']).name}: {'emptied and ' if again else ''}filled with {learners} "
             f"learners, {Course.objects.count()} courses and {len(sites)} sites."
         )
         for site in sites:
