@@ -12,7 +12,7 @@ from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from email_automation.admin.paging import LARGEST_ID, LargeTableAdmin, uuid_of
+from email_automation.admin.paging import LargeTableAdmin, number_of, uuid_of
 
 from ..conf import LMS, setting
 from ..models import WEEKLY, CustomerAgreement, EnterpriseAdmin, LastMails, NotificationTimestamp
@@ -58,8 +58,8 @@ class EnterpriseAdminAdmin(LargeTableAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        if term.isascii() and term.isdigit() and int(term) <= LARGEST_ID:
-            return queryset.filter(Q(lms_user_id=int(term)) | Q(ecu_id=int(term))), False
+        if (number := number_of(term)) is not None:
+            return queryset.filter(Q(lms_user_id=number) | Q(ecu_id=number)), False
         uuid = uuid_of(term)
         return (queryset.none() if uuid is None else queryset.filter(enterprise_customer_uuid=uuid)), False
 

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from email_automation.admin.paging import LARGEST_ID, CreatedChangeList, ReadOnlyAdmin, WordFilter, uuid_of
+from email_automation.admin.paging import CreatedChangeList, ReadOnlyAdmin, WordFilter, number_of, uuid_of
 
 from ..models import License, SubscriptionPlan
 
@@ -75,7 +75,7 @@ class LicenseAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        if term.isascii() and term.isdigit() and int(term) <= LARGEST_ID:
-            return queryset.filter(lms_user_id=int(term)), False
+        if (number := number_of(term)) is not None:
+            return queryset.filter(lms_user_id=number), False
         uuid = uuid_of(term)
         return queryset.filter(Q(user_email=term) if uuid is None else Q(pk=uuid)), False

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from courses.bulk import locked
-from email_automation.admin.paging import LARGEST_ID, ActionChangeList, ReadOnlyAdmin, WordFilter, uuid_of
+from email_automation.admin.paging import ActionChangeList, ReadOnlyAdmin, WordFilter, number_of, uuid_of
 from email_automation.admin.runs import RunStatusFilter
 
 from .. import memory
@@ -76,8 +76,8 @@ class NotificationTimestampAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        if term.isascii() and term.isdigit() and int(term) <= LARGEST_ID:
-            return queryset.filter(ecu_id=int(term)), False
+        if (number := number_of(term)) is not None:
+            return queryset.filter(ecu_id=number), False
         uuid = uuid_of(term)
         return (queryset.none() if uuid is None else queryset.filter(enterprise_customer_uuid=uuid)), False
 

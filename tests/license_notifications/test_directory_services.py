@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +20,7 @@ from email_automation.pipeline import chores
 from license_notifications import directory
 from license_notifications.directory import AdminRecord, DirectoryError, rows
 from license_notifications.models import EnterpriseAdmin
+from tests.courses.helpers import at_once
 from tests.factories import CustomerAgreementFactory, EnterpriseAdminFactory, LearnerProfileFactory, UserFactory
 from tests.license_notifications.lms import Lms, answers
 
@@ -387,26 +386,10 @@ class TestForgetting:
 class TestRaces:
     """… has several writers at a time."""
 
-    WRITERS = 4
-
-    def at_once(self, function: Any) -> list[Any]:
-        barrier = Barrier(self.WRITERS)
-
-        def run(number: int) -> Any:
-            try:
-                connection.ensure_connection()
-                barrier.wait(timeout=20)
-                return function(number)
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(self.WRITERS) as pool:
-            return list(pool.map(run, range(self.WRITERS)))
-
     def test_answers_about_one_enterprise_are_taken_in_one_after_the_other(self) -> None:
         CustomerAgreementFactory(enterprise_customer_uuid=ENTERPRISE)
         answers_ = [[record(number) for number in range(first, first + 20)] for first in (1, 11)]
-        self.at_once(lambda number: directory.store(ENTERPRISE, answers_[number % 2], now=NOW))
+        at_once(lambda number: directory.store(ENTERPRISE, answers_[number % 2], now=NOW))
         assert listed() in ([record.ecu_id for record in answer] for answer in answers_)
         assert EnterpriseAdmin.objects.count() == 30
         assert get_user_model().objects.count() == 30
@@ -421,5 +404,5 @@ class TestRaces:
             row.save()
             return row.ecu_id
 
-        assert sorted(self.at_once(save)) == [1, 2, 3, 4]
+        assert sorted(at_once(save)) == [1, 2, 3, 4]
         assert LearnerProfile.objects.count() == 2

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from threading import Barrier
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
 
 from license_notifications import plans, services
 from license_notifications.models import License, LicenseGrant
 from license_notifications.services import Granted, Learner, Refused
+from tests.courses.helpers import at_once
 from tests.factories import LearnerProfileFactory, SubscriptionPlanFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,22 +21,16 @@ WRITERS = 4
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
 
 
-def at_once(function: Callable[[int], Any]) -> list[Any]:
+def try_at_once(function: Callable[[int], Any]) -> list[Any]:
     """Run a function in several threads that start together; an error of ours is a result."""
-    barrier = Barrier(WRITERS)
 
     def run(number: int) -> Any:
         try:
-            connection.ensure_connection()
-            barrier.wait(timeout=20)
             return function(number)
         except services.LicenseError as error:
             return error
-        finally:
-            connection.close()
 
-    with ThreadPoolExecutor(WRITERS) as pool:
-        return list(pool.map(run, range(WRITERS)))
+    return at_once(run, WRITERS)
 
 
 def kinds(results: list[Any]) -> list[str]:
@@ -48,7 +40,7 @@ def kinds(results: list[Any]) -> list[str]:
 @pytest.mark.parametrize("free", [1, 3])
 def test_are_assigned_no_licence_twice(free: int) -> None:
     plan = SubscriptionPlanFactory(licenses={"unassigned": free})
-    results = at_once(lambda number: services.assign(plan, Learner(number + 1), now=NOW))
+    results = try_at_once(lambda number: services.assign(plan, Learner(number + 1), now=NOW))
     assert kinds(results) == ["License"] * free + ["NoFreeLicense"] * (WRITERS - free)
     assert len({result.pk for result in results if isinstance(result, License)}) == free
     assert plans.counts([plan.pk])[plan.pk] == (free, free)
@@ -63,21 +55,21 @@ def test_give_one_learner_one_licence(learner: Learner) -> None:
             return services.assign(plan, learner, now=NOW)
         return services.auto_apply(plan.customer_agreement, learner, now=NOW)
 
-    assert kinds(at_once(give)) == ["AlreadyHeld"] * (WRITERS - 1) + ["License"]
+    assert kinds(try_at_once(give)) == ["AlreadyHeld"] * (WRITERS - 1) + ["License"]
     assert plans.counts([plan.pk])[plan.pk] == (10, 1)
 
 
 def test_take_a_licence_back_once() -> None:
     plan = SubscriptionPlanFactory(licenses={"activated": 1})
     taken = plan.licenses.get()
-    results = at_once(lambda _: services.revoke(License.objects.get(pk=taken.pk), now=NOW))
+    results = try_at_once(lambda _: services.revoke(License.objects.get(pk=taken.pk), now=NOW))
     assert kinds(results) == ["License"] + ["WrongStatus"] * (WRITERS - 1)
     assert plans.counts([plan.pk])[plan.pk] == (1, 0)
 
 
 def test_provision_no_licence_too_many() -> None:
     plan = SubscriptionPlanFactory()
-    made = at_once(lambda _: services.provision(type(plan).objects.get(pk=plan.pk), 1_000))
+    made = try_at_once(lambda _: services.provision(type(plan).objects.get(pk=plan.pk), 1_000))
     assert sum(made) == 1_000
     plan.refresh_from_db()
     assert plans.counts([plan.pk])[plan.pk] == (1_000, 0)
@@ -92,7 +84,7 @@ def test_freeze_a_plan_while_licences_are_given() -> None:
             return services.freeze(type(plan).objects.get(pk=plan.pk))
         return services.assign(plan, Learner(number), now=NOW)
 
-    results = at_once(work)
+    results = try_at_once(work)
     plan.refresh_from_db()
     total, allocated = plans.counts([plan.pk])[plan.pk]
     assert total == allocated == plan.desired_num_licenses == 3 + kinds(results).count("License")
@@ -101,7 +93,7 @@ def test_freeze_a_plan_while_licences_are_given() -> None:
 def test_grant_a_repeated_event_once() -> None:
     LearnerProfileFactory(lms_user_id=7)
     plan = SubscriptionPlanFactory(licenses={"unassigned": 10})
-    results = at_once(lambda _: _grant(plan, UUID(int=1), 7))
+    results = try_at_once(lambda _: _grant(plan, UUID(int=1), 7))
     assert len({result.license_uuid for result in results}) == 1
     assert sum(result.is_new for result in results) == 1
     assert LicenseGrant.objects.count() == 1
@@ -112,7 +104,7 @@ def test_grant_one_request_once_whatever_plans_it_names() -> None:
     LearnerProfileFactory(lms_user_id=7)
     first = SubscriptionPlanFactory(licenses={"unassigned": 10})
     second = SubscriptionPlanFactory(licenses={"unassigned": 10}, customer_agreement=first.customer_agreement)
-    results = at_once(lambda number: _grant((first, second)[number % 2], UUID(int=1), 7))
+    results = try_at_once(lambda number: _grant((first, second)[number % 2], UUID(int=1), 7))
     assert len({(result.license_uuid, result.plan_uuid) for result in results}) == 1
     assert sum(counted.allocated for counted in plans.counts([first.pk, second.pk]).values()) == 1
 
@@ -121,7 +113,7 @@ def test_grant_the_last_licence_to_one_request() -> None:
     for number in range(WRITERS):
         LearnerProfileFactory(lms_user_id=number)
     plan = SubscriptionPlanFactory(licenses={"unassigned": 1})
-    results = at_once(lambda number: _grant(plan, UUID(int=number), number))
+    results = try_at_once(lambda number: _grant(plan, UUID(int=number), number))
     assert kinds(results) == ["Granted"] + ["Refused"] * (WRITERS - 1)
     assert LicenseGrant.objects.count() == 1
 
