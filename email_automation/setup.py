@@ -65,11 +65,12 @@ def _entry(
     return int(created)
 
 
-def _schedule(beat: Beat | timedelta, zone: str) -> dict[str, CrontabSchedule | IntervalSchedule]:
+def _schedule(beat: Beat | timedelta, zone: str) -> dict[str, CrontabSchedule | IntervalSchedule | int]:
     if isinstance(beat, timedelta):
         interval = {"every": int(beat.total_seconds()), "period": IntervalSchedule.SECONDS}
         found = IntervalSchedule.objects.filter(**interval).first()
-        return {"interval": found or IntervalSchedule.objects.create(**interval)}
+        # What no worker has taken by the next time is of no use: it would only pile up in the broker.
+        return {"interval": found or IntervalSchedule.objects.create(**interval), "expire_seconds": interval["every"]}
     minute, hour, day_of_month, month_of_year, day_of_week = beat.crontab.split()
     fields = {
         "minute": minute,

@@ -56,6 +56,11 @@ def consumers_of(event_type: str) -> list[str]:
     return sorted(consumer for consumer, handled in _handlers if handled == event_type)
 
 
+def is_consumer(consumer: str) -> bool:
+    """Return whether anything here is handled for a consumer."""
+    return any(known == consumer for known, _type in _handlers)
+
+
 def forget(consumer: str, signal: OpenEdxPublicSignal) -> None:
     """Let nobody handle a type for a consumer any more."""
     _handlers.pop((consumer, signal.event_type), None)

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from courses import alerts
-from courses.alerts import Alert, Entry
+from courses.alerts import Entry
 from courses.bulk import insert_if_absent, locked, retry_on_deadlock
 from courses.eventbus import envelope, handlers
 from courses.models import EventInbox
@@ -67,8 +67,7 @@ def store(arrival: Arrival, consumers: Iterable[str]) -> list[EventInbox]:
     ]
     new = insert_if_absent(EventInbox, rows, unique_field=["consumer", "event_id"])
     if problem:
-        for row in new:
-            tell(row)
+        tell([row.pk for row in new])
     return new
 
 
@@ -78,11 +77,24 @@ def is_foreign(arrival: Arrival, consumer: str) -> bool:
     return known and handlers.handler_of(consumer, arrival.event_type) is None
 
 
-def tell(row: EventInbox) -> None:
-    """Tell people, by ids, of an event that is dead."""
-    ids = {"consumer": row.consumer, "event": row.event_id, "row": row.pk}
-    entry = Entry(severity="error", step="handle", text=f"{row.event_type or 'event'}: {row.reason}", ids=ids)
-    alerts.tell(Alert(source="courses.eventbus", faults=1, entries=(entry,)))
+def tell(ids: Iterable[int]) -> None:
+    """Tell people once, by ids, of events that are dead."""
+    pks = list(ids)
+    rows = EventInbox.objects.filter(pk__in=pks).order_by("pk") if pks else ()
+    alert = alerts.of_entries(
+        "courses.eventbus",
+        [
+            Entry(
+                severity="error",
+                step="handle",
+                text=f"{row.event_type or 'event'}: {row.reason}",
+                ids={"consumer": row.consumer, "event": row.event_id, "row": row.pk},
+            )
+            for row in rows
+        ],
+    )
+    if alert is not None:
+        alerts.tell(alert)
 
 
 def requeue(ids: Iterable[int] | None = None, *, event_type: str = "") -> list[int]:

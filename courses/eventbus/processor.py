@@ -40,24 +40,15 @@ def run(*, limit: int | None = None) -> Counter[str]:
         page = list(due.values_list("pk", flat=True)[:room])
         if not page:
             break
-        for pk in page:
-            word = handle_one(pk)
-            if word:
-                counts[word] += 1
-            else:
-                passed.add(pk)
+        became = {pk: handle_one(pk) for pk in page}
+        counts.update(word for word in became.values() if word)
+        passed.update(pk for pk, word in became.items() if not word)
+        inbox.tell([pk for pk, word in became.items() if word == EventInbox.DEAD])
     return counts
 
 
 def handle_one(pk: int) -> str:
     """Have one event handled if it is due and nobody else is at it; return what became of it, '' where neither."""
-    word = _handled(pk)
-    if word == EventInbox.DEAD:
-        inbox.tell(EventInbox.objects.get(pk=pk))
-    return word
-
-
-def _handled(pk: int) -> str:
     try:
         return _attempt(pk)
     except Deferred as deferred:

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from courses.eventbus import loop
+from courses.eventbus import handlers, loop
 from courses.events import CONSUMERS
 
 CLAIM_IDLE_MS = 60_000
@@ -35,6 +35,9 @@ class Command(BaseCommand):
         claim_idle_ms = options["claim_idle_ms"]
         if options["group"] not in CONSUMERS:
             raise CommandError(f"--group: {options['group']!r} is not allowed; allowed is {', '.join(CONSUMERS)}")
+        if not handlers.is_consumer(options["group"]):
+            # It would acknowledge every entry as somebody else's.
+            raise CommandError(f"--group: nothing here handles events for {options['group']}; install its app")
         if not options["consumer_name"].strip():
             raise CommandError("--consumer-name is missing; allowed is any name that no other process has")
         if not (str(claim_idle_ms).isascii() and str(claim_idle_ms).isdigit()):

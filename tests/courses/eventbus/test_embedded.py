@@ -39,7 +39,7 @@ from tests.courses.eventbus.helpers import (
     handled,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.mariadb, pytest.mark.django_db(transaction=True)]
 
 
 def due_now() -> None:
@@ -132,6 +132,25 @@ def test_case_06_that_can_never_be_handled_does_not_hold_up_the_next_one(told: l
     (alert,) = told
     assert "orphaned subsidy" in str(alert)
     assert dead.event_id in str(alert)
+
+
+def test_for_two_consumers_is_stored_for_each(taken: list[Any]) -> None:
+    others: list[Any] = []
+    with handled(lambda data, metadata: others.append(data), consumer=LICENSE_MANAGER):
+        emit_all(assignment(), assignment())
+    assert (len(taken), len(others), EventInbox.objects.count()) == (2, 2, 4)
+    assert set(EventInbox.objects.values_list("state", flat=True)) == {EventInbox.DONE}
+
+
+def test_dead_ones_of_one_pass_are_told_of_together(told: list[Alert]) -> None:
+    def handler(data: Any, metadata: Any) -> None:
+        raise Never("orphaned subsidy")
+
+    with handled(handler):
+        rows = emit_all(*(assignment() for _ in range(5)))
+    (alert,) = told
+    (entry,) = alert.entries
+    assert (alert.faults, entry.ids["event"]) == (5, tuple(str(row.event_id) for row in rows))
 
 
 def test_that_leads_to_another_one_is_followed_to_the_end(taken: list[Any]) -> None:

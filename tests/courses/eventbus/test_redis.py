@@ -328,6 +328,17 @@ def test_case_27_a_consumer_without_proper_names_ends_with_1(arguments: list[str
     assert problem in str(ended.value)
 
 
+def test_a_consumer_that_would_leave_everything_to_others_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.core.management.base import CommandError
+
+    from courses.eventbus import handlers
+
+    monkeypatch.setattr(handlers, "_handlers", {})
+    with pytest.raises(CommandError, match="nothing here handles events for enterprise-access") as ended:
+        call_command("consume_subsidy_events", "--group", ACCESS, "--consumer-name", "one")
+    assert ended.value.returncode == 1
+
+
 def test_case_27_a_consumer_that_redis_refuses_ends_with_1_within_5_seconds() -> None:
     with project(EVENT_TRANSPORT="redis", EVENT_BUS_REDIS_CONNECTION_URL="redis://127.0.0.1:9/0") as cadence:
         started = time.monotonic()
