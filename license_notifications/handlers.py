@@ -18,7 +18,7 @@ from courses.events import (
     LicenseRequestData,
 )
 
-from .services.granting import Refused, grant
+from .services.granting import Granted, Refused, grant
 
 
 @handles(LICENSE_MANAGER, LICENSE_REQUEST_APPROVED)
@@ -33,21 +33,10 @@ def on_license_request_approved(request: LicenseRequestData, metadata: Any) -> N
         now=timezone.now(),
     )
     if isinstance(answer, Refused):
-        failure = AssignmentFailureData(
-            subsidy_request_uuid=request.uuid, attempt=request.attempt, reason=answer.reason
-        )
-        emit(LICENSE_ASSIGNMENT_FAILED, failure=failure)
+        told = {"subsidy_request_uuid": request.uuid, "attempt": request.attempt, "reason": answer.reason}
+        emit(LICENSE_ASSIGNMENT_FAILED, failure=AssignmentFailureData(**told))
         return
-    assignment = LicenseAssignmentData(
-        subsidy_request_uuid=request.uuid,
-        attempt=request.attempt,
-        lms_user_id=request.lms_user_id,
-        enterprise_customer_uuid=request.enterprise_customer_uuid,
-        subscription_uuid=answer.plan_uuid,
-        license=answer.license_uuid,
-        course_id=request.course_id,
-    )
-    emit(LICENSE_ASSIGNED, assignment=assignment)
+    emit(LICENSE_ASSIGNED, assignment=LicenseAssignmentData(**_granted(request, answer)))
     if request.attempt_auto_enrollment:
         autoenrolment.consider(
             subsidy_request_uuid=request.uuid,
@@ -57,3 +46,15 @@ def on_license_request_approved(request: LicenseRequestData, metadata: Any) -> N
             learner_requests_in_action=request.learner_requests_in_action,
             license_uuid=answer.license_uuid,
         )
+
+
+def _granted(request: LicenseRequestData, answer: Granted) -> dict[str, Any]:
+    return {
+        "subsidy_request_uuid": request.uuid,
+        "attempt": request.attempt,
+        "lms_user_id": request.lms_user_id,
+        "enterprise_customer_uuid": request.enterprise_customer_uuid,
+        "subscription_uuid": answer.plan_uuid,
+        "license": answer.license_uuid,
+        "course_id": request.course_id,
+    }

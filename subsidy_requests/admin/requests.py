@@ -60,7 +60,7 @@ class RequestList(KeysetChangeList):
 class RequestAdmin(ReadOnlyAdmin, PersonOrUuidSearch):
     """Base of both lists. Learners make requests; here they are decided about, published again, and given up."""
 
-    list_display: ClassVar[tuple[str, ...]] = (
+    list_display = (
         "id", "user", "enterprise_customer_uuid", "course_id", "state", "attempt", "created_at", "reviewed_at",
         "fulfilled_at", "error_reason", "republish_count", "stuck_since",
     )  # fmt: skip

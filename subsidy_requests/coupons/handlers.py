@@ -23,6 +23,7 @@ from courses.models import AutoEnrolment
 from courses.signals import auto_enrolled
 
 from . import services
+from .models import CouponCode
 
 
 @handles(ECOMMERCE, COUPON_CODE_REQUEST_APPROVED)
@@ -37,21 +38,10 @@ def on_coupon_code_request_approved(request: CouponCodeRequestData, metadata: An
         now=timezone.now(),
     )
     if isinstance(answer, services.Refused):
-        failure = AssignmentFailureData(
-            subsidy_request_uuid=request.uuid, attempt=request.attempt, reason=answer.reason
-        )
-        emit(COUPON_CODE_ASSIGNMENT_FAILED, failure=failure)
+        told = {"subsidy_request_uuid": request.uuid, "attempt": request.attempt, "reason": answer.reason}
+        emit(COUPON_CODE_ASSIGNMENT_FAILED, failure=AssignmentFailureData(**told))
         return
-    assignment = CouponCodeAssignmentData(
-        subsidy_request_uuid=request.uuid,
-        attempt=request.attempt,
-        lms_user_id=request.lms_user_id,
-        enterprise_customer_uuid=request.enterprise_customer_uuid,
-        coupon=answer.code.coupon_id,
-        code=answer.code.code,
-        course_id=request.course_id,
-    )
-    emit(COUPON_CODE_ASSIGNED, assignment=assignment)
+    emit(COUPON_CODE_ASSIGNED, assignment=CouponCodeAssignmentData(**_granted(request, answer.code)))
     if request.attempt_auto_enrollment:
         autoenrolment.consider(
             subsidy_request_uuid=request.uuid,
@@ -61,6 +51,18 @@ def on_coupon_code_request_approved(request: CouponCodeRequestData, metadata: An
             learner_requests_in_action=request.learner_requests_in_action,
             discount_percent=answer.code.coupon.discount_percent,
         )
+
+
+def _granted(request: CouponCodeRequestData, code: CouponCode) -> dict[str, Any]:
+    return {
+        "subsidy_request_uuid": request.uuid,
+        "attempt": request.attempt,
+        "lms_user_id": request.lms_user_id,
+        "enterprise_customer_uuid": request.enterprise_customer_uuid,
+        "coupon": code.coupon_id,
+        "code": code.code,
+        "course_id": request.course_id,
+    }
 
 
 @receiver(auto_enrolled)

@@ -41,6 +41,8 @@ class SubsidyRequest(models.Model):
     kind: ClassVar[str]
     #: The fields that name the subsidy; both are set when it is granted.
     SUBSIDY_FIELDS: ClassVar[tuple[str, str]]
+    #: A text, or None where a licence is asked for without a course in mind.
+    course_id: Any
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(
@@ -135,7 +137,7 @@ def _indexes(prefix: str) -> list[models.Index]:
     ]
 
 
-def _permissions(what: str) -> list[tuple[str, str]]:
+def _permissions(what: str) -> list[tuple[str, Any]]:
     return [
         (f"approve_{what}", "Can approve requests"),
         (f"decline_{what}", "Can decline requests"),

@@ -45,13 +45,13 @@ def create_request(kind: str, user: Any, *, enterprise_customer_uuid: UUID, cour
         number = accounts.number_of(user)
         if number is None:
             raise Broken("learner_unknown")
-        request = model(
+        request: SubsidyRequest = model(
             user=user,
             lms_user_id=number,
             enterprise_customer_uuid=enterprise_customer_uuid,
-            course_id=course_id or None,
             course_title=course_names.title_of(course_id),
         )
+        request.course_id = course_id or None
         try:
             with transaction.atomic():
                 request.save(force_insert=True)

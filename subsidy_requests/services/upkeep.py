@@ -81,8 +81,8 @@ def _look_after(kind: str, pk: int, now: datetime) -> tuple[int, UUID | None]:
 
 def _was_published_before(request: SubsidyRequest, moment: datetime) -> bool:
     """Return whether a request's last event is out for long enough; one still in the outbox is not doubled."""
-    event = EventOutbox.objects.filter(event_id=request.last_event_id).values_list("published_at", flat=True)
-    published = list(event)
+    events_sent = EventOutbox.objects.filter(event_id__in=[request.last_event_id])
+    published = list(events_sent.values_list("published_at", flat=True))
     # Gone from the outbox after 30 days, and only what was published goes.
     return not published or (published[0] is not None and published[0] <= moment)
 
