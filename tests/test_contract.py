@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,21 +17,29 @@ from django.conf import settings
 from django.contrib.sites.models import Site
 from django.core import mail
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
 from courses.models import Course
 from email_automation import consent, values, words
+from email_automation.braze_standin.server import BrazeStandIn
+from email_automation.channels import CAMPAIGN_CHANNEL
+from email_automation.channels.braze import BrazeCampaignChannel
+from email_automation.channels.mail import DjangoMailChannel
 from email_automation.explanation import explain
 from email_automation.models import CourseOptOut, EmailLog, MessageRun
-from email_automation.pipeline import dispatch, message, policy, sweep, wake
+from email_automation.pipeline import dispatch, letters, message, policy, sweep, wake
 from email_automation.pipeline.delivery import SLICE, check, deliver
+from email_automation.pipeline.outcome import Outcome
 from email_automation.pipeline.resolver import Draft
 from tests.message_factories import FACTORIES, MessageFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
 
 LABELS = sorted(kind.label() for kind in message.all_messages())
+#: The settings by which messages go out as campaigns of another service, and the label of such a variant.
+CAMPAIGN_SETTINGS = ("LICENSE_NOTIFICATION_CHANNEL", "SUBSIDY_REQUESTS_CHANNEL")
+BY_CAMPAIGN = f"@{CAMPAIGN_CHANNEL}"
 LANGUAGES = [code for code, _ in settings.LANGUAGES]
 DAY = date(2017, 8, 1)
 MOST_PER_FOLLOWED_MAIL = 6
@@ -42,9 +50,46 @@ def site() -> Site:
     return Site.objects.get(pk=settings.SITE_ID)
 
 
-@pytest.fixture(params=LABELS)
+def variants() -> list[str]:
+    """Every message, and once more those that can also go out as campaigns."""
+    with override_settings(**dict.fromkeys(CAMPAIGN_SETTINGS, CAMPAIGN_CHANNEL)):
+        also = [kind.label() + BY_CAMPAIGN for kind in message.all_messages() if kind.channel() == CAMPAIGN_CHANNEL]
+    return sorted([*LABELS, *also])
+
+
+@pytest.fixture
+def campaigns(braze: BrazeStandIn, settings: Any, monkeypatch: Any) -> Iterator[None]:
+    """Have messages go out as campaigns; each mail that a stand-in has taken is put into the outbox as ours would be.
+
+    So everything that is asked of mails is asked of these too.
+    """
+    for name in CAMPAIGN_SETTINGS:
+        setattr(settings, name, CAMPAIGN_CHANNEL)
+    taken = 0
+
+    def told(handed: Sequence[letters.Letter], outcome: Outcome) -> Outcome:
+        nonlocal taken
+        if outcome.status == words.SENT and isinstance(handed[0].channel, BrazeCampaignChannel):
+            taken += len(handed)
+            mail.outbox += [DjangoMailChannel().build(letter.message, letter.rendered) for letter in handed]
+        return outcome
+
+    one, several = letters.hand_off, letters.hand_off_together
+    monkeypatch.setattr(letters, "hand_off", lambda letter: told([letter], one(letter)))
+    monkeypatch.setattr(letters, "hand_off_together", lambda handed: told(handed, several(handed)))
+    yield
+    assert len(braze.delivered) == taken
+    # A test mail is an ordinary one: the service would take the tester's address for the person's own.
+    others = EmailLog.objects.filter(status=words.SENT).exclude(channel=CAMPAIGN_CHANNEL)
+    assert all(others.values_list("is_test", flat=True))
+
+
+@pytest.fixture(params=variants())
 def kind(request: pytest.FixtureRequest) -> type[message.MessageType]:
-    return message.get(request.param)
+    label, _, channel = request.param.partition("@")
+    if channel:
+        request.getfixturevalue("campaigns")
+    return message.get(label)
 
 
 @pytest.fixture
