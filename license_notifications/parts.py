@@ -37,7 +37,9 @@ def start(instant: datetime) -> MessageRun:
         if not setting("CELERY_BROKER_URL") or wake.send(TASK, [part.pk], queue=words.LIFECYCLE_QUEUE):
             # Without a broker nobody would come for it.
             work_on(part.pk)
-    close_finished(record)
+    if not parts:
+        # Nobody would close it: a run without parts looks like a command's.
+        job.close(record, job.everything(record, []), skipped={}, requests=0)
     return record
 
 

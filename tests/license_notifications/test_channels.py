@@ -117,6 +117,12 @@ def test_a_run_whose_worker_never_came_is_closed_after_two_hours(scene: Scene, s
     assert NotificationRun.objects.get().exit_code == 1
 
 
+def test_a_run_with_nobody_to_tell_is_closed_at_once(scene: Scene) -> None:
+    scene.enterprise(10, 8, is_active=False)
+    record = parts.start(NOW)
+    assert NotificationRun.objects.get(pk=record.pk).exit_code == 0
+
+
 def test_a_broker_that_is_away_leaves_nobody_out(scene: Scene, settings: Any, monkeypatch: Any) -> None:
     settings.CELERY_BROKER_URL = "memory://"
     scene.enterprise(10, 8)
