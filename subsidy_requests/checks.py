@@ -1,15 +1,13 @@
-"""System checks of subsidy requests."""
+"""System checks of subsidy requests. That the chosen channel is enabled, the engine checks for every message."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
-from email_automation.channels import takes_mail
 from email_automation.channels.checks import standin_warnings
 
 from . import conf
@@ -71,31 +69,14 @@ def check_portal(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
-def check_channel(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The channel of the mails is one that ACE may use."""
-    chosen = conf.setting("SUBSIDY_REQUESTS_CHANNEL")
-    enabled = getattr(settings, "ACE_ENABLED_CHANNELS", None) or ()
-    if chosen not in conf.CHANNELS or (takes_mail() if chosen == conf.EMAIL else chosen in enabled):
-        return []
-    named = "an e-mail channel" if chosen == conf.EMAIL else f'"{chosen}"'
-    return [
-        Warning(
-            f"SUBSIDY_REQUESTS_CHANNEL is {chosen!r}, and no such edx-ace channel is enabled: no mail can be sent.",
-            hint=f"Add {named} to ACE_ENABLED_CHANNELS, or choose another one of {', '.join(conf.CHANNELS)}.",
-            id="subsidy_requests.W002",
-        )
-    ]
-
-
 @register(Tags.database)
-def check_braze(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Where an enterprise takes requests, mails about them go to Braze itself."""
+def check_standin(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Mails leave this machine, where there are enterprises whose learners may get any."""
     return standin_warnings(
         RequestApproved,
         about=SubsidyRequestCustomerConfiguration,
         setting_name="SUBSIDY_REQUESTS_CHANNEL",
-        check_id="subsidy_requests.W003",
+        check_id="subsidy_requests.W002",
         databases=databases,
     )
 

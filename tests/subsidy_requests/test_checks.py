@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from email_automation.channels.checks import check_chosen_channels
 from subsidy_requests import checks
-
-MAIL = {"ACE_ENABLED_CHANNELS": ["django_mail"]}
-BRAZE = {"ACE_ENABLED_CHANNELS": ["braze_campaign"]}
+from tests.subsidy_requests.factories import CustomerFactory
 
 
 def ids(**settings: Any) -> list[str]:
@@ -19,7 +18,6 @@ def ids(**settings: Any) -> list[str]:
         found = [
             *checks.check_settings(None),
             *checks.check_portal(None),
-            *checks.check_channel(None),
         ]
     assert all(message.hint for message in found)
     return [str(message.id) for message in found]
@@ -42,10 +40,21 @@ def ids(**settings: Any) -> list[str]:
         ({"SUBSIDY_REQUESTS_CALLS_PER_MINUTE": None}, []),
         ({"LEARNER_PORTAL_BASE_URL": ""}, ["subsidy_requests.W001"]),
         ({"LEARNER_PORTAL_BASE_URL": "learn.example.com"}, ["subsidy_requests.W001"]),
-        ({"SUBSIDY_REQUESTS_CHANNEL": "braze_campaign", **MAIL}, ["subsidy_requests.W002"]),
-        ({"SUBSIDY_REQUESTS_CHANNEL": "braze_campaign", **BRAZE}, []),
-        ({"SUBSIDY_REQUESTS_CHANNEL": "email", **BRAZE}, ["subsidy_requests.W002"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told_with_a_hint(settings: dict[str, Any], found: list[str]) -> None:
     assert ids(**settings) == found
+
+
+def test_a_channel_that_is_not_enabled_is_told() -> None:
+    with override_settings(SUBSIDY_REQUESTS_CHANNEL="braze_campaign", ACE_ENABLED_CHANNELS=["django_mail"]):
+        told = [message for message in check_chosen_channels(None) if "request_approved" in message.msg]
+    assert [message.id for message in told] == ["email_automation.E008"]
+
+
+@pytest.mark.django_db
+@override_settings(SUBSIDY_REQUESTS_CHANNEL="braze_campaign", BRAZE_API_URL="http://127.0.0.1:8788")
+def test_mails_that_end_on_this_machine_are_told_where_somebody_would_get_them() -> None:
+    assert checks.check_standin(None, databases=["default"]) == []
+    CustomerFactory()
+    assert [message.id for message in checks.check_standin(None, databases=["default"])] == ["subsidy_requests.W002"]
