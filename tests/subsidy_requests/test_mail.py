@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from django.utils import timezone
 from email_automation.models import EmailLog, EmailQueue
 from email_automation.pipeline import sweep
 from subsidy_requests import notices, services
+from subsidy_requests.messages import VARIABLES
 from subsidy_requests.models import ApprovalItem, ApprovalWindow, DeclineNotice
 from tests.subsidy_requests.factories import CouponCodeRequestFactory, LicenseRequestFactory
 from tests.subsidy_requests.scene import NOON, Scene, at, carry, fresh, mails
@@ -254,3 +256,37 @@ def test_the_moment_of_a_grant_is_that_of_its_item(codes: Scene) -> None:
     with time_machine.travel(NOON, tick=True):
         request = fulfil(codes, "edX+A")
     assert fresh(request).fulfilled_at == ApprovalItem.objects.get().fulfilled_at
+
+
+@pytest.fixture
+def by_braze(braze: Any, settings: Any) -> Any:
+    """Have the mails go out as campaigns."""
+    settings.SUBSIDY_REQUESTS_CHANNEL = "braze_campaign"
+    settings.ACE_ENABLED_CHANNELS = ["django_mail", "braze_campaign"]
+    return braze
+
+
+def test_case_31_a_campaign_gets_the_same_names_one_recipient_a_request(codes: Scene, by_braze: Any) -> None:
+    learners = [codes.learner, codes.another_learner()]
+    codes.approve(*(codes.asked("edX+A", who=learner) for learner in learners))
+    carry()
+    assert mails() == []
+    bodies = [json.loads(request.body) for request in by_braze.requests]
+    assert len(bodies) == 2
+    for body in bodies:
+        [recipient] = body["recipients"]
+        values = body["trigger_properties"]
+        assert set(values) == set(VARIABLES)
+        assert values["course_about_page_url"].endswith("/course/edX+A")
+        assert values["contact_admin_link"] == "mailto:contact@example.com"
+        assert recipient["external_user_id"].isdigit()
+    numbers = {body["recipients"][0]["external_user_id"] for body in bodies}
+    assert numbers == {str(learner.learner_profile.lms_user_id) for learner in learners}
+    assert set(ApprovalWindow.objects.values_list("state", flat=True)) == {"sent"}
+
+
+def test_case_31_by_mail_nobody_is_posted_to(codes: Scene, braze: Any) -> None:
+    codes.approve(codes.asked("edX+A"))
+    carry()
+    assert len(mails()) == 1
+    assert braze.requests == []
