@@ -53,8 +53,8 @@ def administrators(
 
 def _is_about(row: Mapping[str, Any], enterprise_uuid: UUID) -> bool:
     """Tell whether a row is about this enterprise and, where it says so, about an administrator."""
-    enterprise = _value(row, "enterprise_customer", dict, optional=True)
-    if enterprise is not None and str(enterprise.get("uuid", enterprise_uuid)) != str(enterprise_uuid):
+    enterprise = _value(row, "enterprise_customer", dict, optional=True) or {}
+    if str(enterprise.get("uuid", enterprise_uuid)).lower() != str(enterprise_uuid):
         return False
     roles = _value(row, "role_assignments", list, optional=True)
     return roles is None or ROLE in roles

@@ -102,6 +102,7 @@ class TestReading:
         lms.link(ENTERPRISE, 1)
         lms.link(ENTERPRISE, 2, user={"username": SERVICE})
         lms.link(ENTERPRISE, 3, role_assignments=None)
+        lms.people[-1]["enterprise_customer"] = {"uuid": str(ENTERPRISE).upper()}
         del lms.link(ENTERPRISE, 4)["role_assignments"]
         # What a platform shows that does not know the filter.
         strangers = [lms.link(ENTERPRISE, 5, role_assignments=roles) for roles in ([], [LEARNER])]
