@@ -26,6 +26,11 @@ STAY_HERE = {
     "LICENSE_NOTIFICATION_CHANNEL": "braze_campaign",
     "LICENSE_ADMIN_DIRECTORY": "embedded",
     "ENTERPRISE_ADMIN_PORTAL_BASE_URL": "https://portal.example.com",
+    # Requests go out as ordinary mail, so that both ways can be seen, and at once.
+    "EVENT_TRANSPORT": "embedded",
+    "LEARNER_PORTAL_BASE_URL": "https://learn.example.com",
+    "SUBSIDY_APPROVAL_WINDOW_SECONDS": 0,
+    "SUBSIDY_REQUESTS_CHANNEL": "email",
 }
 
 

@@ -32,7 +32,8 @@ class DemoEnterprise(NamedTuple):
 
 
 ENTERPRISES: Final = (
-    DemoEnterprise(1, "Harbour Lines", "harbour-lines", 14, {"greta": 8}),
+    # With the one that a request is granted it has 14.
+    DemoEnterprise(1, "Harbour Lines", "harbour-lines", 13, {"greta": 8}),
     DemoEnterprise(2, "Northern Ferries", "northern-ferries", 15, {"henrik": 3, "ines": 21}),
     DemoEnterprise(3, "Polar Freight", "polar-freight", 20, {"jonas": 1}),
 )

@@ -28,7 +28,7 @@ from schedules.models import (
     ScheduleExperience,
 )
 
-from . import catalogue, goals, learning, licences
+from . import catalogue, goals, learning, licences, requests
 from .cast import LEARNERS, Learner, Twist
 from .catalogue import COURSES, SITES, WITHOUT_UPDATES, DemoCourse
 
@@ -68,6 +68,7 @@ def set_up(today: date) -> list[Site]:
             _twist(learner, users[learner.username], [courses[number] for number, _ in learner.enrolled])
         goals.set_up(users, courses, today)
         licences.set_up(timezone.now())
+        requests.set_up(users)
         setup.create_beat_entries()
         Switch(name=views.SWITCH, active=True).save()
     return sites

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,7 +20,7 @@ from email_automation.models import EmailLog
 from email_automation.views import page as pages
 from email_automation.views.outbox import LARGEST_ID, title_of
 
-from . import fence, goals
+from . import fence, goals, requests
 from .deeds import DEEDS, learner
 
 NEWEST = 10
@@ -55,8 +56,7 @@ def page(request: HttpRequest) -> HttpResponse:
     newest = EmailLog.objects.select_related("recipient").defer("content").order_by("-pk")
     name = (person.get_full_name() or person.get_username()) if person else ""
     context: dict[str, Any] = {
-        "site_name": pages.site_name(request),
-        "said": [str(text) for text in messages.get_messages(request)],
+        "said": _said(request),
         "deeds": [(key, deed.button, deed.promise.format(name=name)) for key, deed in DEEDS.items()] if person else [],
         "rows": _titled(newest[:NEWEST]),
         "course_home": goals.home_address(),
@@ -65,7 +65,12 @@ def page(request: HttpRequest) -> HttpResponse:
     if context["said"] and since.isascii() and since.isdigit():
         came = _titled(newest.filter(pk__gt=min(int(since), LARGEST_ID)))
         context |= {"came": came[:LISTED], "more": len(came[LISTED:])}
-    response = pages.guarded(HttpResponse(render_to_string("demo/page.html", context, request=request)))
+    return _answer(request, "page", context)
+
+
+def _answer(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+    context["site_name"] = pages.site_name(request)
+    response = pages.guarded(HttpResponse(render_to_string(f"demo/{name}.html", context, request=request)))
     response["Content-Language"] = "en"
     # With no referrer at all a browser posts from "Origin: null", which the CSRF check refuses.
     response["Referrer-Policy"] = "same-origin"
@@ -84,6 +89,30 @@ def do(request: HttpRequest, name: str) -> HttpResponse:
     came = EmailLog.objects.filter(pk__gt=last).values_list("status", flat=True)
     messages.info(request, f"{happened} {_in_words(list(came))}")
     return pages.guarded(HttpResponseRedirect(f"{reverse('demo:page')}?since={last}", status=303))
+
+
+@_in_the_demo
+@require_safe
+def requests_page(request: HttpRequest) -> HttpResponse:
+    """Show who has asked for a licence, how far that is, and what an administrator can decide."""
+    rows = [(each, title_of(each.mail.email_type) if each.mail else "") for each in requests.shown()]
+    return _answer(request, "requests", {"said": _said(request), "rows": rows, "enterprise": requests.ENTERPRISE.name})
+
+
+@_in_the_demo
+@require_POST
+def decide(request: HttpRequest, request_uuid: UUID, decision: str) -> HttpResponse:
+    """Approve or decline a request, and lead back to the list, which says what came of it."""
+    decided = {"approve": requests.approve, "decline": requests.decline}.get(decision)
+    asked = {each.uuid: each for each in requests.requests()}.get(request_uuid)
+    if decided is None or asked is None:
+        raise Http404
+    messages.info(request, decided(asked))
+    return pages.guarded(HttpResponseRedirect(reverse("demo:requests"), status=303))
+
+
+def _said(request: HttpRequest) -> list[str]:
+    return [str(text) for text in messages.get_messages(request)]
 
 
 def _titled(rows: Iterable[EmailLog]) -> list[tuple[EmailLog, str]]:

@@ -23,7 +23,7 @@ from django.utils import timezone
 from courses.models import Course, Enrollment
 from email_automation.braze_standin.server import BrazeStandIn
 from email_automation.weeks import Week
-from lms.demo import fence, goals, ground, licences, report, server, stage, weekly
+from lms.demo import fence, goals, ground, licences, report, requests, server, stage, weekly
 
 STAFF, PASSWORD = "demo", "demo"
 COMMANDS = ("send_recurring_nudge", "send_upgrade_reminder", "send_course_update")
@@ -75,6 +75,9 @@ class Command(BaseCommand):
         self._line()
         self._line(self.style.SUCCESS("Was reminded"))
         self._table(goals.reminded(), "learner", "goal", "subject")
+        self._title("Three learners ask for a licence, and one is approved")
+        requests.approve_first()
+        self._table(requests.told(), "learner", "asked for", "state", "mail")
         self._title("Licences of three enterprises, at 70, 75 and 100 %")
         self._run(licences.COMMAND)
         self._line()
@@ -148,6 +151,7 @@ class Command(BaseCommand):
         self._table(
             [
                 ("Try it", f"{address}{reverse('demo:page')}"),
+                ("Decide about requests", f"{address}{reverse('demo:requests')}"),
                 ("The mails", f"{address}/"),
                 ("What Braze was told", braze.page_url),
                 ("The admin", f"{address}/admin/"),
