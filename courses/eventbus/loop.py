@@ -15,6 +15,8 @@ from courses.logs import trace
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 1.0
+#: So many events at a time, so that a process that shall end is not held up by a long backlog.
+STEP: Final = 100
 LONGEST_PAUSE: Final = 30.0
 
 

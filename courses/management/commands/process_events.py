@@ -24,4 +24,4 @@ class Command(BaseCommand):
             words = ("done", "retry", "deferred", "dead")
             self.stdout.write(f"process_events {' '.join(f'{word}={counts[word]}' for word in words)}")
         else:
-            loop.forever(lambda: processor.run().total())
+            loop.forever(lambda: processor.run(limit=loop.STEP).total())

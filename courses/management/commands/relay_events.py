@@ -22,9 +22,9 @@ class Command(BaseCommand):
         if options["once"]:
             self.stdout.write(f"relay_events published={self._pass()}")
         else:
-            loop.forever(self._pass)
+            loop.forever(lambda: self._pass(limit=loop.STEP))
 
-    def _pass(self) -> int:
-        published = relay.run()
+    def _pass(self, *, limit: int | None = None) -> int:
+        published = relay.run(limit=limit)
         relay.watch()
         return published

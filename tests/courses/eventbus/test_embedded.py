@@ -223,6 +223,29 @@ def test_case_25_that_works_the_third_time_is_done() -> None:
     assert (len(calls), EventInbox.objects.get().state) == (3, EventInbox.DONE)
 
 
+def test_that_overtakes_the_one_it_needs_is_handled_after_it() -> None:
+    approved: list[UUID] = []
+    fulfilled: list[UUID] = []
+
+    def on_assigned(data: Any, metadata: Any) -> None:
+        if data.subsidy_request_uuid not in approved:
+            raise Deferred("not approved yet")
+        fulfilled.append(data.subsidy_request_uuid)
+
+    uuid = UUID(int=5)
+    with (
+        handled(on_assigned),
+        handled(lambda data, metadata: approved.append(data.uuid), LICENSE_REQUEST_APPROVED, LICENSE_MANAGER),
+    ):
+        emit_all(assignment(subsidy_request_uuid=uuid))
+        assert EventInbox.objects.get().reason == "not approved yet"
+        emit_request(uuid=uuid)
+        due_now()
+        assert processor.run() == Counter(done=1)
+    assert fulfilled == [uuid]
+    assert not EventInbox.objects.exclude(state=EventInbox.DONE, reason="").exists()
+
+
 def test_that_is_put_off_is_tried_for_a_day_and_then_dead(told: list[Alert]) -> None:
     def handler(data: Any, metadata: Any) -> None:
         raise Deferred("still requested")
