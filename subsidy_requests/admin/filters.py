@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from email_automation.admin.paging import LargeTableAdmin
+from email_automation.admin.paging import LargeTableAdmin, uuid_of
 from email_automation.admin.preferences import people
 
 from ..models import SubsidyRequestCustomerConfiguration
 
 #: So many enterprises are offered; the others are found by their uuid.
 MOST: int = 100
-
-
-def uuid_of(text: str) -> UUID | None:
-    """Return a text as a uuid, None for one that is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 class EnterpriseFilter(admin.SimpleListFilter):
@@ -49,12 +40,23 @@ class EnterpriseFilter(admin.SimpleListFilter):
 
 
 class PersonOrUuidSearch(LargeTableAdmin):
-    """A list that is searched for one person, or by the exact uuid in some columns."""
+    """A list of rows of people at enterprises, searched for one person, or by the exact uuid in some columns."""
 
     search_fields = ("user__username",)
     search_help_text = _("An exact user name or e-mail address, the number of a person, or a UUID.")
     #: The columns in which a uuid is looked for.
     uuid_fields: tuple[str, ...] = ("enterprise_customer_uuid",)
+
+    def look_up(self, rows: Sequence[Any]) -> None:
+        """Read the names of the enterprises on a page."""
+        known = SubsidyRequestCustomerConfiguration.objects.in_bulk({row.enterprise_customer_uuid for row in rows})
+        for row in rows:
+            row.enterprise_name = getattr(known.get(row.enterprise_customer_uuid), "name", "")
+
+    @admin.display(description=_("enterprise"))
+    def enterprise(self, row: Any) -> str:
+        """Return the name of the enterprise, or its uuid where nobody has configured it."""
+        return row.enterprise_name or str(row.enterprise_customer_uuid)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

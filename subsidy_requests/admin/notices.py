@@ -41,7 +41,7 @@ class NoticeAdmin(ReadOnlyAdmin, PersonOrUuidSearch):
 class ApprovalWindowAdmin(NoticeAdmin):
     """Windows, and the requests in each."""
 
-    list_display = ("id", "user", "enterprise_customer_uuid", "opened_at", "closes_at", "state", "waiting", "reason")
+    list_display = ("id", "user", "enterprise", "opened_at", "closes_at", "state", "waiting", "reason")
 
     @admin.display(description=_("requests"))
     def requests(self, window: ApprovalWindow) -> str:
@@ -55,7 +55,7 @@ class DeclineNoticeAdmin(NoticeAdmin):
     """Refusals, and the requests in each."""
 
     list_display = (
-        "id", "user", "enterprise_customer_uuid", "declined_at", "auto_declined", "state", "waiting", "reason",
+        "id", "user", "enterprise", "declined_at", "auto_declined", "state", "waiting", "reason",
     )  # fmt: skip
     exclude = ("subsidy_request_uuids", "action")
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from courses.eventbus.envelope import masked
-from email_automation.admin.paging import KeysetChangeList, ReadOnlyAdmin, WordFilter
+from email_automation.admin.paging import ActionChangeList, ReadOnlyAdmin, WordFilter
 
 from .. import services
 from ..models import CouponCodeRequest, LicenseRequest
@@ -51,28 +50,19 @@ class StuckFilter(admin.SimpleListFilter):
         return queryset.filter(stuck_since__isnull=False) if self.value() == "yes" else queryset
 
 
-class RequestList(KeysetChangeList):
-    """The list, with what can be done to the requests on it."""
-
-    show_admin_actions = True
-
-
 class RequestAdmin(ReadOnlyAdmin, PersonOrUuidSearch):
     """Base of both lists. Learners make requests; here they are decided about, published again, and given up."""
 
+    changelist = ActionChangeList
     list_display = (
-        "id", "user", "enterprise_customer_uuid", "course_id", "state", "attempt", "created_at", "reviewed_at",
-        "fulfilled_at", "error_reason", "republish_count", "stuck_since",
+        "id", "user", "enterprise", "course_id", "state", "error_reason", "attempt", "created_at", "reviewed_at",
+        "stuck_since",
     )  # fmt: skip
     list_filter = (StateFilter, StuckFilter, EnterpriseFilter)
     list_select_related = ("user",)
     uuid_fields = ("uuid", "enterprise_customer_uuid")
     subsidy: ClassVar[tuple[str, ...]] = ()
     actions = ("approve", "decline", "republish", "give_up")  # type: ignore[assignment]  # the base class has none
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list with actions."""
-        return RequestList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return every request, with the reviewer."""

@@ -31,7 +31,7 @@ class RoleFilter(WordFilter):
 class RoleAdmin(PersonOrUuidSearch):
     """Roles, given and taken here where the platform's own are not asked."""
 
-    list_display = ("id", "user", "enterprise_customer_uuid", "role")
+    list_display = ("id", "user", "enterprise", "role")
     list_filter = (RoleFilter, EnterpriseFilter)
     list_select_related = ("user",)
     raw_id_fields = ("user",)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from courses.eventbus.envelope import masked
-from email_automation.admin.paging import KeysetChangeList, LargeTableAdmin, ReadOnlyAdmin, WordFilter
+from email_automation.admin.paging import ActionChangeList, LargeTableAdmin, ReadOnlyAdmin, WordFilter, uuid_of
 
 from . import services
 from .models import STATUSES, Coupon, CouponCode
@@ -123,16 +121,11 @@ class StatusFilter(WordFilter):
         return [(status, status) for status in STATUSES]
 
 
-class CodeList(KeysetChangeList):
-    """The list, with what can be done to the codes on it."""
-
-    show_admin_actions = True
-
-
 @admin.register(CouponCode)
 class CouponCodeAdmin(ReadOnlyAdmin):
     """Codes, of which only the last four characters are shown."""
 
+    changelist = ActionChangeList
     list_display = ("id", "ending", "coupon", "status", "lms_user_id", "subsidy_request_uuid", "redeemed_course_run")
     list_filter = (StatusFilter,)
     list_select_related = ("coupon",)
@@ -141,10 +134,6 @@ class CouponCodeAdmin(ReadOnlyAdmin):
     exclude = ("code",)
     readonly_fields = ("ending",)
     actions = ("void",)  # type: ignore[assignment]  # the base class has none
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list with actions."""
-        return CodeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -182,7 +171,5 @@ def _number_or_uuid(term: str, uuid_field: str, number_field: str = "pk") -> Q:
     """Return the rows with a number, or with a uuid; none for a term that is neither."""
     if term.isascii() and term.isdigit() and int(term) < 2**63:
         return Q(**{number_field: int(term)})
-    try:
-        return Q(**{uuid_field: UUID(term)})
-    except ValueError:
-        return Q(pk__in=[])
+    found = uuid_of(term)
+    return Q(pk__in=[]) if found is None else Q(**{uuid_field: found})
