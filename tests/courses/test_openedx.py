@@ -73,6 +73,18 @@ def send_catalog(*, minutes: int = 0, pacing: str = "self", name: str = "Course 
     COURSE_CATALOG_INFO_CHANGED.send_event(catalog_info=data, time=NOON + timedelta(minutes=minutes))
 
 
+def test_about_a_course_brings_when_it_takes_enrolments_and_whether_it_is_shown() -> None:
+    dates = {"enrollment_start": NOON - timedelta(days=9), "enrollment_end": NOON + timedelta(days=9)}
+    for hidden in (True, False):
+        schedule = CourseScheduleData(start=NOON, pacing="self", **dates)
+        key = CourseKey.from_string(KEY)
+        data = CourseCatalogData(course_key=key, name="C", schedule_data=schedule, hidden=hidden)
+        COURSE_CATALOG_INFO_CHANGED.send_event(catalog_info=data, time=NOON + timedelta(minutes=not hidden))
+        course = Course.objects.get()
+        assert (course.enrollment_start, course.enrollment_end) == tuple(dates.values())
+        assert course.is_visible is not hidden
+
+
 def test_about_an_enrolment_brings_learner_course_and_place() -> None:
     with heard(signals.enrollments_created) as calls:
         send_enrollment(COURSE_ENROLLMENT_CREATED)

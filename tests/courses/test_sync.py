@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ EVERYTHING: dict[str, list[dict[str, Any]]] = {
 @pytest.fixture
 def write(tmp_path: Path) -> Any:
     return partial(written, tmp_path)
+
+
+def test_loads_when_a_course_takes_enrolments_and_whether_it_is_shown(write: Any) -> None:
+    told = {"enrollment_start": "2017-06-01T00:00:00Z", "enrollment_end": None, "is_visible": False}
+    run(write({"courses": [{"key": KEY, **told}]}))
+    course = Course.objects.get()
+    assert (course.enrollment_start, course.enrollment_end) == (datetime(2017, 6, 1, tzinfo=UTC), None)
+    assert not course.is_visible
 
 
 @pytest.mark.parametrize("name", ["facts.json", "facts.jsonl"])

@@ -82,6 +82,19 @@ def test_changes_nothing_the_second_time(write: Write) -> None:
     assert [q["sql"] for q in captured if q["sql"].startswith(("INSERT", "UPDATE", "DELETE"))] == []
 
 
+@pytest.mark.parametrize(("told", "is_visible"), [("both", True), ("about", False), ("none", False), (None, True)])
+def test_reads_when_a_course_takes_enrolments_and_whether_it_is_shown(
+    write: Write, told: str | None, is_visible: bool
+) -> None:
+    dates = {"enrollment_start": "2026-01-01T00:00:00Z", "enrollment_end": "2026-02-01"}
+    policy = {"course/2026": {**dates, "catalog_visibility": told}}
+    run("olx", write(**{POLICY: json.dumps(policy)}))
+    course = Course.objects.get()
+    assert course.enrollment_start == datetime(2026, 1, 1, tzinfo=UTC)
+    assert course.enrollment_end == datetime(2026, 2, 1, tzinfo=UTC)
+    assert course.is_visible is is_visible
+
+
 def test_follows_the_course_and_leaves_what_no_export_tells(write: Write) -> None:
     course = CourseFactory(key=KEY, title="Old", self_paced=False, weeks_to_complete=6, is_active=False)
     for index in range(5):
