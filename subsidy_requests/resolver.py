@@ -41,6 +41,15 @@ def _of_site(run: Run) -> Q:
     return Q() if run.triggered else Q(site_id=run.site_id)
 
 
+def _conditions(date_field: str, decided: str, what: str) -> tuple[Condition, ...]:
+    """Return who is due: those of whom something was `decided` on the run day, by the site of the first course."""
+    return (
+        happened_on_run_day(date_field, decided),
+        active_account("user"),
+        Condition("of_site", _of_site, f"The first {what} course, or else the platform, belongs to the run's site"),
+    )
+
+
 class NoticeResolver(FactResolver):
     """One mail per notice. Subclasses name message, date and conditions, and say which requests a notice is about."""
 
@@ -129,11 +138,7 @@ class ApprovalResolver(NoticeResolver):
     model = ApprovalWindow
     message_name = "request_approved"
     date_field = "closes_at"
-    conditions = (
-        happened_on_run_day("closes_at", "The window in which approvals are collected closed"),
-        active_account("user"),
-        Condition("of_site", _of_site, "The first approved course, or else the platform, belongs to the run's site"),
-    )
+    conditions = _conditions("closes_at", "The window in which approvals are collected closed", "approved")
 
     def references(self, notices: Sequence[Any]) -> dict[int, list[Reference]]:
         """Return the items of the windows, in the order in which they were fulfilled."""
@@ -150,11 +155,7 @@ class DeclineResolver(NoticeResolver):
     model = DeclineNotice
     message_name = "request_declined"
     date_field = "declined_at"
-    conditions = (
-        happened_on_run_day("declined_at", "The requests were declined"),
-        active_account("user"),
-        Condition("of_site", _of_site, "The first declined course, or else the platform, belongs to the run's site"),
-    )
+    conditions = _conditions("declined_at", "The requests were declined", "declined")
 
     def references(self, notices: Sequence[Any]) -> dict[int, list[Reference]]:
         """Return the requests that the notices name."""

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import caches
-from django.core.signals import setting_changed
-from django.db import connection
+from django.core.signals import request_finished, request_started, setting_changed
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, connection
 from django.template import engines
 from django.test.utils import override_settings
 from edx_ace.channel import channels
@@ -102,6 +103,16 @@ def braze(settings: Any) -> Iterator[BrazeStandIn]:
     with BrazeStandIn().running() as server:
         server.use(settings)
         yield server
+
+
+@pytest.fixture
+def wsgi() -> Iterator[Any]:
+    """The project as a server calls it, with the test's own connection left open, as Django's test client does."""
+    request_started.disconnect(close_old_connections)
+    request_finished.disconnect(close_old_connections)
+    yield get_wsgi_application()
+    request_started.connect(close_old_connections)
+    request_finished.connect(close_old_connections)
 
 
 @pytest.fixture

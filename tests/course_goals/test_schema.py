@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import schemathesis
-from django.core.signals import request_finished, request_started
-from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections
 from django.test import Client, override_settings
 from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
@@ -41,16 +37,6 @@ EXCLUDED = {
     (UNSUBSCRIBE, "get"): [negative_data_rejection],
 }
 CSRF = "x" * 32
-
-
-@pytest.fixture
-def wsgi() -> Iterator[Any]:
-    """The project as a server calls it, with the test's own connection left open, as Django's test client does."""
-    request_started.disconnect(close_old_connections)
-    request_finished.disconnect(close_old_connections)
-    yield get_wsgi_application()
-    request_started.connect(close_old_connections)
-    request_finished.connect(close_old_connections)
 
 
 @pytest.fixture
