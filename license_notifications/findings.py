@@ -32,9 +32,10 @@ def of_directory(failures: Mapping[UUID, str], choices: Mapping[UUID, Choice]) -
 
 
 def of_people(run: Run, choices: Mapping[UUID, Choice]) -> Iterator[Entry]:
-    """Yield the administrators who would be told by a run if something were known of them."""
-    resolver = messages.get(run.message).resolver()
-    if not isinstance(resolver, NoticeResolver):
+    """Yield the administrators whom a run would tell if something were known of them; nobody while it is paused."""
+    message = messages.get(run.message)
+    resolver = message.resolver()
+    if not isinstance(resolver, NoticeResolver) or not message.gate(run, "enqueue"):
         return
     for rule, text in resolver.needed.items():
         by_enterprise: dict[UUID, list[int]] = {}

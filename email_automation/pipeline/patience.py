@@ -17,6 +17,8 @@ from .outcome import Tally
 BATCHES_IN_VAIN = 5
 #: How long a run waits in all, in seconds.
 BUDGET = 600.0
+#: What is due and still waits is in the hands of somebody else, such as a sweep. Seconds until the next look.
+LOOK_AGAIN = 1.0
 
 Sleep = Callable[[float], object]
 
@@ -47,8 +49,9 @@ class Patience:
         if self._sleep is not None:
             wanted_another = False
             while next_attempt := waiting.next_attempt(log_ids):
+                wanted_another |= tally[words.PENDING] > 0
                 # What was counted as waiting is counted by how it ends.
-                wanted_another, tally[words.PENDING] = True, 0
+                tally[words.PENDING] = 0
                 if not self._waits(next_attempt):
                     tally.update(ledger.give_up(log_ids))
                     break
@@ -60,7 +63,9 @@ class Patience:
         return tally
 
     def _waits(self, until: datetime) -> bool:
-        seconds = max((until - timezone.now()).total_seconds(), 0.0)
+        seconds = (until - timezone.now()).total_seconds()
+        if seconds <= 0:
+            seconds = LOOK_AGAIN
         if self._sleep is None or self._in_vain >= BATCHES_IN_VAIN or seconds > self._left:
             return False
         self._left -= seconds

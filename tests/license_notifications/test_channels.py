@@ -164,6 +164,12 @@ def test_case_50_a_paused_message_uses_nothing_up(scene: Scene) -> None:
     assert scene.kinds == ["W", "M75"]
 
 
+def test_what_is_paused_misses_nothing_of_anybody(scene: Scene) -> None:
+    scene.enterprise(100, 10, admins=0).admins(1, joined_date=None)
+    Switch.objects.create(name="license_notifications.pause_license_weekly_digest", active=True)
+    assert scene.run().alert is None
+
+
 def test_case_51_a_batch_costs_the_same_for_few_and_for_many(scene: Scene) -> None:
     counts = {}
     for number in (50, 500):

@@ -141,3 +141,19 @@ def test_a_claim_of_all_allocated_that_ran_out_supersedes_three_quarters(
         assert ran.lines == []
     else:
         assert (row.state, row.resends) == ("sent", 1)
+
+
+def test_what_a_sweep_holds_is_waited_for_without_haste(scene: Scene, monkeypatch: Any) -> None:
+    scene.enterprise(10, 8)
+    real = ledger.claim
+
+    def claim(*arguments: Any, **options: Any) -> list[EmailLog]:
+        claimed = real(*arguments, **options)
+        held_until = timezone.now() + timedelta(seconds=100)
+        EmailLog.objects.filter(pk__in=[row.pk for row in claimed]).update(lease_expires_at=held_until)
+        return claimed
+
+    monkeypatch.setattr(ledger, "claim", claim)
+    ran = scene.run()
+    assert (ran.status, scene.kinds) == (0, ["M75"])
+    assert 100 <= ran.waited <= 102
