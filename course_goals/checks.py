@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from django.core.checks import CheckMessage, Error, Warning, register
-from django.utils.module_loading import import_string
+from django.core.checks import CheckMessage, Warning, register
 
 from email_automation.channels import takes_mail
+from email_automation.settings_rules import Rule, broken, can_be_imported, is_limit, is_whole
 
 from . import conf
 from .models import MOST_DAYS
@@ -52,32 +52,20 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             'a dict of "enabled", "enabled_as_of" (an aware datetime, or its text), "min_weeks" and "max_weeks"',
             "E003",
         ),
-        *((name, _is_limit, "a whole number, 0 or None for no limit", "E004") for name in LIMITS),
+        *((name, is_limit, "a whole number, 0 or None for no limit", "E004") for name in LIMITS),
         ("COURSE_GOALS_SKIP_UNUSABLE_PASSWORD", lambda value: isinstance(value, bool), "True or False", "E005"),
         (
             "COURSE_GOALS_AUTHENTICATION_CLASSES",
-            _can_be_imported,
+            can_be_imported,
             "a list of dotted paths of authentication classes of Django REST framework",
             "E006",
         ),
     )
-    return [
-        Error(
-            f"{name} is {conf.setting(name)!r}, which weekly goals cannot use.",
-            hint=f"Set it to {allowed}.",
-            id=f"course_goals.{number}",
-        )
-        for name, holds, allowed, number in rules
-        if not holds(conf.setting(name))
-    ]
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return [*broken("course_goals", "weekly goals", map(Rule._make, rules), conf.setting)]
 
 
 def _is_range(value: Any) -> bool:
-    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_is_whole, value)):
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_whole, value)):
         return False
     return bool(1 <= value[0] <= value[1] <= MOST_DAYS)
 
@@ -90,7 +78,7 @@ def _are_choices(value: Any) -> bool:
     given = conf.setting("COURSE_GOALS_DAYS_RANGE")
     fewest, most = given if _is_range(given) else (1, MOST_DAYS)
     days = [pair[0] for pair in value]
-    return all(_is_whole(number) and fewest <= number <= most for number in days) and len(set(days)) == len(days)
+    return all(is_whole(number) and fewest <= number <= most for number in days) and len(set(days)) == len(days)
 
 
 def _are_limits(value: Any) -> bool:
@@ -102,20 +90,7 @@ def _are_limits(value: Any) -> bool:
     return (
         isinstance(limits.enabled, bool)
         and (as_of is None or (isinstance(as_of, datetime) and as_of.tzinfo is not None))
-        and _is_whole(limits.min_weeks)
-        and _is_whole(limits.max_weeks)
+        and is_whole(limits.min_weeks)
+        and is_whole(limits.max_weeks)
         and 0 < limits.min_weeks <= limits.max_weeks
     )
-
-
-def _is_limit(value: Any) -> bool:
-    return value is None or (_is_whole(value) and value >= 0)
-
-
-def _can_be_imported(paths: Any) -> bool:
-    if not isinstance(paths, list | tuple):
-        return False
-    try:
-        return all(callable(import_string(path)) for path in paths)
-    except (ImportError, AttributeError, TypeError):
-        return False

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Tags, Warning, register
 from django.utils.module_loading import import_string
 
 from email_automation.channels.checks import standin_warnings
+from email_automation.settings_rules import Rule, broken, can_be_imported, is_limit
 
 from . import conf
 from .messages.request_approved import RequestApproved
@@ -22,7 +23,7 @@ LIMITS: Final = ("SUBSIDY_APPROVAL_WINDOW_SECONDS", "SUBSIDY_REPUBLISH_AFTER_SEC
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Our own settings have usable values."""
     rules = (
-        *((name, _is_limit, "a whole number, 0 or more", "E001") for name in LIMITS),
+        *((name, _is_number, "a whole number, 0 or more", "E001") for name in LIMITS),
         (
             "SUBSIDY_REQUESTS_CHANNEL",
             lambda value: value in conf.CHANNELS,
@@ -32,26 +33,18 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         ("SUBSIDY_REQUESTS_ROLES", _is_roles, "the dotted path of a subclass of subsidy_requests.roles.Roles", "E003"),
         (
             "SUBSIDY_REQUESTS_AUTHENTICATION_CLASSES",
-            _can_be_imported,
+            can_be_imported,
             "a list of dotted paths of authentication classes of Django REST framework",
             "E004",
         ),
         (
             "SUBSIDY_REQUESTS_CALLS_PER_MINUTE",
-            lambda value: value is None or _is_limit(value),
+            is_limit,
             "a whole number, 0 or None for no limit",
             "E005",
         ),
     )
-    return [
-        Error(
-            f"{name} is {conf.setting(name)!r}, which subsidy requests cannot use.",
-            hint=f"Set it to {allowed}.",
-            id=f"subsidy_requests.{number}",
-        )
-        for name, holds, allowed, number in rules
-        if not holds(conf.setting(name))
-    ]
+    return [*broken("subsidy_requests", "subsidy requests", map(Rule._make, rules), conf.setting)]
 
 
 @register()
@@ -81,10 +74,6 @@ def check_standin(app_configs: Any, databases: Sequence[str] | None = None, **kw
     )
 
 
-def _is_limit(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _is_roles(path: Any) -> bool:
     try:
         kind = import_string(path)
@@ -93,10 +82,5 @@ def _is_roles(path: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Roles)
 
 
-def _can_be_imported(paths: Any) -> bool:
-    if not isinstance(paths, list | tuple):
-        return False
-    try:
-        return all(callable(import_string(path)) for path in paths)
-    except (ImportError, AttributeError, TypeError):
-        return False
+def _is_number(value: Any) -> bool:
+    return value is not None and is_limit(value)
