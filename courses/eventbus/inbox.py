@@ -17,6 +17,7 @@ from courses.models import EventInbox
 
 TYPE_LENGTH = 255
 PAGE = 500
+KEY = ["consumer", "event_id"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,12 @@ class Arrival:
         try:
             return str(UUID(self.headers.get(envelope.ID, "")))
         except ValueError:
-            return f"stream:{self.entry}"
+            return id_of_entry(self.entry)
+
+
+def id_of_entry(entry: str | int) -> str:
+    """Return the id of what has none of its own."""
+    return f"stream:{entry}"
 
 
 @retry_on_deadlock
@@ -65,10 +71,42 @@ def store(arrival: Arrival, consumers: Iterable[str]) -> list[EventInbox]:
         )
         for consumer in consumers
     ]
-    new = insert_if_absent(EventInbox, rows, unique_field=["consumer", "event_id"])
+    with transaction.atomic(savepoint=False):
+        new = insert_if_absent(EventInbox, rows, unique_field=KEY)
+        if arrival.entry and len(new) < len(rows):
+            new += _stored_beside([row for row in rows if row not in new], is_readable=not problem)
     if problem:
         tell([row.pk for row in new])
     return new
+
+
+def _stored_beside(rows: list[EventInbox], *, is_readable: bool) -> list[EventInbox]:
+    """Store what came under the id of something else; return what is stored now.
+
+    Of two entries with one id at most one can be read, as when somebody writes a spoilt copy on the stream. That one
+    has the id, and the other one is known by its entry.
+    """
+    beside = []
+    for row in rows:
+        known = EventInbox.objects.filter(consumer=row.consumer, event_id=row.event_id).first()
+        if known is None or known.entry == row.entry:
+            continue
+        if not is_readable:
+            row.event_id = id_of_entry(row.entry)
+        elif known.state == EventInbox.DEAD and not _can_be_read(known):
+            EventInbox.objects.filter(pk=known.pk).update(event_id=id_of_entry(known.entry or known.pk))
+        else:
+            continue
+        beside.append(row)
+    return insert_if_absent(EventInbox, beside, unique_field=KEY)
+
+
+def _can_be_read(row: EventInbox) -> bool:
+    try:
+        envelope.data_of(row.headers, bytes(row.payload))
+    except envelope.Unreadable:
+        return False
+    return not envelope.problem_of(row.headers)
 
 
 def is_foreign(arrival: Arrival, consumer: str) -> bool:

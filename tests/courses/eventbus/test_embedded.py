@@ -438,6 +438,25 @@ def test_commands_refuse_what_they_cannot_use(arguments: list[str], problem: str
     assert refused.value.returncode == 2
 
 
+def test_keeps_its_id_beside_spoilt_copies_of_it(taken: list[Any]) -> None:
+    (row,) = emit_all(assignment())
+    EventInbox.objects.all().delete()
+    good = Arrival(headers=row.headers, payload=bytes(row.payload), entry="9-0")
+    spoilt = [
+        Arrival(headers=row.headers | {"type": "org.openedx.nothing.v1"}, payload=good.payload, entry="1-0"),
+        Arrival(headers=row.headers | {"source": ""}, payload=good.payload, entry="2-0"),
+        Arrival(headers=row.headers, payload=b"garbage", entry="3-0"),
+        Arrival(headers=row.headers | {"source": ""}, payload=good.payload, entry="4-0"),
+    ]
+    for arrival in [*spoilt[:3], good, good, spoilt[3], *spoilt[:2]]:
+        inbox_module.store(arrival, [ACCESS])
+        processor.run()
+    found = dict(EventInbox.objects.values_list("event_id", "state"))
+    ids = [f"stream:{number}-0" for number in (1, 2, 3, 4)]
+    assert found == {str(row.event_id): EventInbox.DONE} | dict.fromkeys(ids, EventInbox.DEAD)
+    assert len(taken) == 2
+
+
 def test_dead_ones_are_requeued_by_type() -> None:
     headers = {"type": LICENSE_ASSIGNED.event_type, "id": "x"}
     for number in range(3):
