@@ -49,8 +49,10 @@ def work_on(part_id: int) -> bool:
     Nothing waits here: what wants another attempt is left to the sweep. Returns whether there was anything to do.
     """
     part = NotificationPart.objects.filter(pk=part_id, finished_at=None).first()
-    record = part and NotificationRun.objects.filter(pk=part.run_id, status=MessageRun.RUNNING).first()
-    if part is None or record is None or record.as_of is None:
+    if part is None:
+        return False
+    record = NotificationRun.objects.filter(pk=part.run_id, status=MessageRun.RUNNING).first()
+    if record is None or record.as_of is None:
         return False
     enterprise = part.enterprise_customer_uuid
     choice = _frozen(record, enterprise)
