@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -92,14 +93,9 @@ def pass_hours(hours: float = 2.5) -> None:
     """Let so much time pass for everything that was claimed or begun."""
     ago = timedelta(hours=hours)
     age_leases()
-    for row in EmailLog.objects.all():
-        EmailLog.objects.filter(pk=row.pk).update(expires_at=row.expires_at - ago)
-    for claimed in NotificationTimestamp.objects.all():
-        NotificationTimestamp.objects.filter(pk=claimed.pk).update(
-            claimed_at=(claimed.claimed_at or timezone.now()) - ago
-        )
-    for record in MessageRun.objects.all():
-        MessageRun.objects.filter(pk=record.pk).update(started_at=record.started_at - ago)
+    EmailLog.objects.update(expires_at=F("expires_at") - ago)
+    NotificationTimestamp.objects.update(claimed_at=F("claimed_at") - ago)
+    MessageRun.objects.update(started_at=F("started_at") - ago)
 
 
 def test_case_29_two_commands_at_the_same_moment_tell_once(scene: Scene, cadence: Project) -> None:
