@@ -62,19 +62,26 @@ def main(arguments: list[str]) -> int:
 
 
 def suites(services: dict[str, Service]) -> list[Suite]:
-    """Return the calls of pytest that fit what was found; the largest one comes last."""
+    """Return the calls of pytest that fit what was found; the largest one comes last.
+
+    Everything runs on one database: PostgreSQL, where there is one. The others run what is about the database, which is
+    marked. What takes workers runs where workers are supported, and what a browser shows on SQLite.
+    """
     without = "".join(f" and not {name}" for name in ("redis", "browser") if services[name].problem)
-    together = f"not chaos and not browser{without}"
-    # What a browser shows does not depend on the database behind it, and what asks none runs once.
-    on_one = " and not every_message" if services["postgres"].url else ""
-    alone = f"(chaos or browser){on_one}{without}"
-    chosen = [Suite("sqlite, one at a time", "", alone, parallel=False, may_be_empty=True)]
-    if url := services["mariadb"].url:
-        chosen.append(Suite("mariadb", url, f"mariadb and not anywhere and {together}"))
-    if url := services["postgres"].url:
-        chosen.append(Suite("postgres, one at a time", url, f"chaos{without}", parallel=False, may_be_empty=True))
-        chosen.append(Suite("postgres", url, f"not anywhere and {together}"))
-    return [*chosen, Suite("sqlite", "", together)]
+    together, marked = f"not chaos and not browser{without}", "mariadb and not anywhere"
+    mariadb, postgres = services["mariadb"].url, services["postgres"].url
+    of_sqlite = "(browser or (chaos and not redis)) and not every_message" if postgres else "(chaos or browser)"
+    chosen = [Suite("sqlite, one at a time", "", f"{of_sqlite}{without}", parallel=False, may_be_empty=True)]
+    if mariadb:
+        chosen.append(Suite("mariadb", mariadb, f"{marked} and {together}"))
+    if not postgres:
+        return [*chosen, Suite("sqlite", "", together)]
+    return [
+        *chosen,
+        Suite("sqlite", "", f"{marked} and {together}"),
+        Suite("postgres, one at a time", postgres, f"chaos{without}", parallel=False, may_be_empty=True),
+        Suite("postgres", postgres, together),
+    ]
 
 
 def run(suite: Suite, services: dict[str, Service], arguments: list[str]) -> bool:
