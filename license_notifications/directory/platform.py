@@ -21,6 +21,8 @@ TOKEN_PATH: Final = "/oauth2/access_token/"  # noqa: S105  (an address)
 TIMEOUTS: Final = (3.05, 10)
 PAUSES: Final = (1.0, 2.0)
 SPREAD: Final = 0.2
+#: After so many requests in a row that came to nothing each of the others is made once: thousands may follow.
+MOST_IN_VAIN: Final = 5
 MOST_PAGES: Final = 200
 SERVER_ERROR: Final = 500
 PORTS: Final = {"http": 80, "https": 443}
@@ -45,6 +47,7 @@ class Platform:
         self._sleep = sleep
         self._clock = clock
         self._session = requests.Session()
+        self._in_vain = 0
 
     @classmethod
     def of_settings(cls, *, sleep: Sleep = time.sleep) -> Platform:
@@ -93,9 +96,10 @@ class Platform:
         return _json(self._request("POST", url, data=form, auth=_Header(None)), "The token endpoint")
 
     def _request(self, method: str, url: str, **arguments: Any) -> requests.Response:
-        """Make a request, again where the reason may pass by itself."""
+        """Make a request, again where the reason may pass by itself, unless it has not done so for some time."""
         problem = ""
-        for pause in (*PAUSES, None):
+        pauses = PAUSES if self._in_vain < MOST_IN_VAIN else ()
+        for pause in (*pauses, None):
             try:
                 # A redirect could lead, with what we send, to somebody else.
                 response = self._session.request(method, url, timeout=TIMEOUTS, allow_redirects=False, **arguments)
@@ -110,7 +114,8 @@ class Platform:
                 problem = f"HTTP {response.status_code}"
             if pause is not None:
                 self._sleep(pause * random.uniform(1 - SPREAD, 1 + SPREAD))  # noqa: S311  (no secret)
-        raise DirectoryError(f"{problem}, {len(PAUSES) + 1} times.")
+        self._in_vain += 1
+        raise DirectoryError(f"{problem}, {len(pauses) + 1} times." if pauses else f"{problem}.")
 
     def _following(self, url: str, page: dict[str, Any]) -> str | None:
         """Return the address of the page after this one, if it is on the same server."""

@@ -148,6 +148,21 @@ def test_no_way_of_failing_stops_the_others(scene: Scene, lms: Lms, step: Any) -
     assert (ran.status, errors(ran)) == (1, [("error", "directory", (str(first.uuid),))])
 
 
+def test_after_five_enterprises_in_vain_the_rest_is_asked_once_each(scene: Scene, lms: Lms) -> None:
+    made = sorted((scene.enterprise(10, 8, admins=0) for _ in range(9)), key=lambda each: each.uuid)
+    for number, enterprise in enumerate(made, 1):
+        link(scene, lms, enterprise, number)
+    lms.list_script.extend([answers(503)] * (5 * 3 + 2))
+    ran = scene.run()
+    assert set(told(scene)) == {str(each.uuid) for each in made[7:]}
+    assert len(lms.asked()) == 5 * 3 + 2 + 2
+    assert ran.status == 1
+    # Once it answers, it is asked with patience again.
+    lms.list_script.extend([None, answers(503), None])
+    scene.run(seconds=60)
+    assert len(told(scene)) == 9
+
+
 def test_a_directory_that_failed_is_not_asked_again_for_the_second_message(scene: Scene, lms: Lms) -> None:
     enterprise = scene.enterprise(10, 8, admins=0)
     link(scene, lms, enterprise, 1, days=8)
