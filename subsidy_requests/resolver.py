@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, time
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -132,13 +133,25 @@ class NoticeResolver(FactResolver):
         return drafts
 
 
+def _has_closed(run: Run) -> Q:
+    """Return the rule that a window is not open any more, by the clock of a run that has one.
+
+    One of a given day begins with the day and has none. A triggered one was asked for when the window had closed.
+    """
+    begins = datetime.combine(run.day, time(), tzinfo=UTC)
+    return Q() if run.triggered or run.now == begins else Q(closes_at__lte=run.now)
+
+
 class ApprovalResolver(NoticeResolver):
     """Windows that have closed."""
 
     model = ApprovalWindow
     message_name = "request_approved"
     date_field = "closes_at"
-    conditions = _conditions("closes_at", "The window in which approvals are collected closed", "approved")
+    conditions = (
+        *_conditions("closes_at", "The window in which approvals are collected closed", "approved"),
+        Condition("has_closed", _has_closed, "The window is not open any more"),
+    )
 
     def references(self, notices: Sequence[Any]) -> dict[int, list[Reference]]:
         """Return the items of the windows, in the order in which they were fulfilled."""

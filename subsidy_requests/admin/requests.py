@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -18,6 +19,7 @@ from email_automation.admin.paging import ActionChangeList, ReadOnlyAdmin, WordF
 
 from .. import services
 from ..models import CouponCodeRequest, LicenseRequest
+from ..roles import roles_of
 from ..services import Broken
 from ..states import STATES
 from .filters import EnterpriseFilter, PersonOrUuidSearch
@@ -101,7 +103,8 @@ class RequestAdmin(ReadOnlyAdmin, PersonOrUuidSearch):
     @admin.action(description=_("Approve the selected requests"), permissions=["approve"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Ask from what to grant, and approve."""
-        return self._decide(request, queryset, action="approve", form_class=ApproveForm, service=services.approve)
+        service = partial(services.approve, linked=roles_of(request).linked)
+        return self._decide(request, queryset, action="approve", form_class=ApproveForm, service=service)
 
     @admin.action(description=_("Decline the selected requests"), permissions=["decline"])
     def decline(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

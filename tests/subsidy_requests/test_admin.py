@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from subsidy_requests import services
 from subsidy_requests.coupons.models import CouponCode
-from subsidy_requests.models import LicenseRequest
+from subsidy_requests.models import EnterpriseRoleAssignment, LicenseRequest
 from tests.factories import UserFactory
 from tests.subsidy_requests.factories import CouponCodeFactory, CouponCodeRequestFactory, LicenseRequestFactory
 from tests.subsidy_requests.scene import Scene, carry, fresh, outbox
@@ -61,6 +61,12 @@ class TestDecisions:
         assert act(root, LICENCES, "approve", request, **confirmed).status_code == 302
         assert (fresh(request).state, request.reviewer, request.send_notification) == ("approved", boss, True)
         assert LogEntry.objects.filter(object_id=str(request.pk), user=boss).count() == 1
+
+    def test_who_has_lost_the_role_is_not_approved_here_either(self, root: Client, licences: Scene) -> None:
+        request = licences.asked()
+        EnterpriseRoleAssignment.objects.filter(user=request.user).delete()
+        act(root, LICENCES, "approve", request, confirmed="yes", subscription_plan_uuid=str(licences.plan.pk))
+        assert fresh(request).state == "requested"
 
     def test_a_plan_that_is_none_is_asked_for_again(self, root: Client, licences: Scene) -> None:
         request = licences.asked()

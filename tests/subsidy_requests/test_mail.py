@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from email_automation.models import EmailLog, EmailQueue
-from email_automation.pipeline import sweep
+from email_automation.pipeline import dispatch, message, sweep
 from subsidy_requests import notices, services
 from subsidy_requests.messages import VARIABLES
 from subsidy_requests.models import ApprovalItem, ApprovalWindow, DeclineNotice
@@ -231,6 +231,18 @@ def test_declining_costs_the_same_for_one_learner_and_for_fifty(licences: Scene)
         costs.append(len({query["sql"][:60] for query in queries.captured_queries}))
     assert costs[0] == costs[1]
     assert DeclineNotice.objects.count() == 51
+
+
+def test_a_run_of_the_clock_leaves_an_open_window_alone(codes: Scene) -> None:
+    with at(NOON):
+        fulfil(codes, "edX+A")
+    kind = message.get("request_approved")
+    with at(NOON + timedelta(minutes=5)):
+        assert dispatch.run_daily(kind, 1).audience == 0
+        fulfil(codes, "edX+B")
+    with at(NOON + timedelta(minutes=10)):
+        assert dispatch.run_daily(kind, 1).sent == 1
+        assert len(swept()) == 1
 
 
 def test_a_stopped_message_leaves_a_window_that_says_so(codes: Scene) -> None:
