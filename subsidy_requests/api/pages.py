@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 
 from .errors import invalid
@@ -58,11 +58,10 @@ def page_of(rows: QuerySet[Any], request: Request) -> tuple[list[Any], dict[str,
     field, backward = chosen.lstrip("-"), cursor is not None and cursor.backward
     # Read against the order, a page that lies before a row begins right at it.
     falling = chosen.startswith("-") != backward
-    if cursor is not None:
-        rows = rows.filter(_behind(field, cursor, falling=falling))
-    # Rows without a value come last in a falling order and first in a rising one, on every database.
-    order = F(field).desc(nulls_last=True) if falling else F(field).asc(nulls_first=True)
-    found = list(rows.order_by(order, "-pk" if falling else "pk")[: size + 1])
+    found: list[Any] = []
+    for part in _parts(rows, field, cursor, falling=falling):
+        if len(found) <= size:
+            found += part[: size + 1 - len(found)]
     more, found = len(found) > size, found[:size]
     if backward:
         found.reverse()
@@ -74,14 +73,29 @@ def page_of(rows: QuerySet[Any], request: Request) -> tuple[list[Any], dict[str,
     return found, links
 
 
-def _behind(field: str, cursor: Cursor, *, falling: bool) -> Q:
-    later = {"pk__lt": cursor.pk} if falling else {"pk__gt": cursor.pk}
+def _parts(rows: QuerySet[Any], field: str, cursor: Cursor | None, *, falling: bool) -> list[QuerySet[Any]]:
+    """Return what follows a cursor, in order: rows with a value and, before or behind them, those without any.
+
+    One statement for each, because the databases do not agree where nothing stands in an order, and an index helps
+    only in the order that is a database's own.
+    """
+    sign, than = ("-", "lt") if falling else ("", "gt")
+    known = rows.order_by(f"{sign}{field}", f"{sign}pk")
+    unknown: list[QuerySet[Any]] = []
+    if rows.model._meta.get_field(field).null:
+        known = known.filter(**{f"{field}__isnull": False})
+        unknown = [rows.filter(**{f"{field}__isnull": True}).order_by(f"{sign}pk")]
+    if cursor is None:
+        return [known, *unknown] if falling else [*unknown, known]
+    behind = {f"pk__{than}": cursor.pk}
     if cursor.value is None:
-        same = Q(**{f"{field}__isnull": True}, **later)
-        return same if falling else same | Q(**{f"{field}__isnull": False})
-    same = Q(**{field: cursor.value}, **later)
-    beyond = Q(**{f"{field}__lt" if falling else f"{field}__gt": cursor.value})
-    return same | beyond | (Q(**{f"{field}__isnull": True}) if falling else Q())
+        rest = [part.filter(**behind) for part in unknown]
+        return rest if falling else [*rest, known]
+    # The first term is for the index, which none of the databases finds in the second.
+    known = known.filter(
+        Q(**{f"{field}__{than}e": cursor.value}), Q(**{f"{field}__{than}": cursor.value}) | Q(**behind)
+    )
+    return [known, *unknown] if falling else [known]
 
 
 def _link(request: Request, cursor: Cursor) -> str:
