@@ -6,6 +6,7 @@ finish closes the run.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -23,10 +24,10 @@ from django.utils import timezone
 
 from courses import alerts
 from courses.alerts import Entry
+from courses.bulk import slices
 from email_automation.conf import setting as engine_setting
 from email_automation.models import MessageRun
-from email_automation.pipeline import dispatch, runs
-from email_automation.pipeline.dispatch import Summary
+from email_automation.pipeline import dispatch, runs, waiting
 from email_automation.pipeline.patience import Patience, Sleep
 from email_automation.pipeline.run import Run
 
@@ -62,11 +63,6 @@ class Told:
         """Count a call."""
         self.calls[call.word] += 1
         self.recipients[call.word] += len(call.ecu_ids)
-
-    def add(self, summary: Summary, found: Iterable[Entry] = (), *, broken: Iterable[UUID] = ()) -> None:
-        """Count who was left out of a run, and keep what is to be told of it; of `broken` ones, that they ended it."""
-        self.skipped.update(summary.skipped)
-        self.entries += [*findings.of_breaks(summary.errors, list(broken)), *found]
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,8 @@ def rehearse(instant: datetime, *, say: Say) -> Result:
         for message in MESSAGES:
             run = _run(message, told, failures, instant, dry_run=True)
             summary = dispatch.run_part(message, run, None, patience=Patience(sleep=None))
-            outcome.add(summary, findings.of_people(run, told))
+            outcome.skipped.update(summary.skipped)
+            outcome.entries += [*findings.of_breaks(summary.errors), *findings.of_people(run, told)]
             kind = WEEKLY if message is LicenseWeeklyDigest else ""
             for call in calls.rehearsed(summary.targets, told, size=together(message), kind_of=kind):
                 outcome.note(call)
@@ -170,16 +167,41 @@ def tell_here(told: Choices, record: MessageRun, instant: datetime, *, say: Say,
     for message in MESSAGES:
         run = _run(message, told, failures, instant)
         summary = dispatch.run_part(message, run, record, patience=patience, size=together(message))
-        if summary.errors and len(told) > 1:
-            # Something broke for one of them, nobody knows for which. What is claimed is not claimed again.
-            for enterprise, choice in told.items():
-                alone = _run(message, {enterprise: choice}, failures, instant)
-                summary = dispatch.run_part(message, alone, record, patience=patience, size=together(message))
-                outcome.add(summary, broken=[enterprise])
-        else:
-            outcome.add(summary, broken=told)
+        if summary.errors:
+            apart = [_run(message, {enterprise: choice}, failures, instant) for enterprise, choice in told.items()]
+            broken = _again(message, apart, record, patience=patience, outcome=outcome)
+            outcome.entries += findings.of_breaks(summary.errors, broken)
+            if sleep is not None:
+                _hand_off_rest(message, record, patience)
+            # Everybody has been looked at again, so the first look counts only what it has handed off.
+            summary.left_out.clear()
+        outcome.skipped.update(summary.skipped)
         outcome.entries += findings.of_people(run, told)
     return outcome
+
+
+def _again(
+    message: type[Notice], apart: Sequence[Run], record: MessageRun, *, patience: Patience, outcome: Told
+) -> list[UUID]:
+    """Plan again what broke, each enterprise by itself, and return those for which it breaks.
+
+    What has been claimed is not claimed again.
+    """
+    broken: list[UUID] = []
+    for run in apart:
+        summary = dispatch.run_part(message, run, record, patience=patience, size=together(message))
+        outcome.skipped.update(summary.skipped)
+        if summary.errors:
+            broken += figures.choices(run)
+    return broken
+
+
+def _hand_off_rest(message: type[Notice], record: MessageRun, patience: Patience) -> None:
+    """Hand off what had been claimed when a run broke."""
+    # What breaks again waits for the sweep; that something broke is told in any case.
+    with contextlib.suppress(Exception):
+        for batch in slices(waiting.waiting_ids(record), together(message)):
+            patience.deliver(batch)
 
 
 def _run(

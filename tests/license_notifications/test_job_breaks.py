@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from email_automation.models import EmailLog, MessageRun
-from email_automation.pipeline import dispatch, ledger
+from email_automation.pipeline import dispatch, ledger, patience
 from license_notifications import job, parts
 from license_notifications.directory import rows
 from license_notifications.models import EnterpriseAdmin, NotificationRun, NotificationTimestamp
@@ -48,6 +49,27 @@ def test_an_enterprise_that_cannot_be_planned_stops_no_other(scene: Scene, monke
     assert ran.status == 1 and ran.alert is not None
     assert {entry.ids["enterprise"] for entry in ran.alert.entries} == {(str(second.uuid),)}
     assert "grace" not in str(ran.alert)
+
+
+def test_a_hand_off_that_breaks_once_is_told_of_and_costs_nobody_a_notice(scene: Scene, monkeypatch: Any) -> None:
+    three(scene)
+    scene.enterprise(10, 8, admins=0).admins(1, days=8, account_active=False)
+    real, broken = patience.deliver, []
+
+    def deliver(log_ids: Sequence[int]) -> Any:
+        if not broken:
+            broken.append(log_ids)
+            raise OperationalError("the database is away")
+        return real(log_ids)
+
+    monkeypatch.setattr(patience, "deliver", deliver)
+    ran = scene.run()
+    assert sorted(scene.kinds) == ["M75"] * 3 + ["W"] * 3
+    assert set(Row.objects.values_list("state", flat=True)) == {"sent"}
+    assert ran.status == 1 and ran.alert is not None
+    (entry,) = ran.alert.entries
+    assert (entry.step, "OperationalError" in entry.text) == ("claim", True)
+    assert "account_active=2" in ran.summary
 
 
 def test_an_enterprise_whose_directory_cannot_be_completed_stops_no_other(scene: Scene, monkeypatch: Any) -> None:
