@@ -63,13 +63,13 @@ def check_portal(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.database)
-def check_standin(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Mails leave this machine, where there are enterprises whose learners may get any."""
+def check_braze(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Where an enterprise takes requests, mails about them go to Braze itself."""
     return standin_warnings(
         RequestApproved,
         about=SubsidyRequestCustomerConfiguration,
         setting_name="SUBSIDY_REQUESTS_CHANNEL",
-        check_id="subsidy_requests.W002",
+        check_id="subsidy_requests.W003",
         databases=databases,
     )
 

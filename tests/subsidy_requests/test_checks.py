@@ -9,7 +9,6 @@ from django.test import override_settings
 
 from email_automation.channels.checks import check_chosen_channels
 from subsidy_requests import checks
-from tests.subsidy_requests.factories import CustomerFactory
 
 
 def ids(**settings: Any) -> list[str]:
@@ -50,11 +49,3 @@ def test_a_channel_that_is_not_enabled_is_told() -> None:
     with override_settings(SUBSIDY_REQUESTS_CHANNEL="braze_campaign", ACE_ENABLED_CHANNELS=["django_mail"]):
         told = [message for message in check_chosen_channels(None) if "request_approved" in message.msg]
     assert [message.id for message in told] == ["email_automation.E008"]
-
-
-@pytest.mark.django_db
-@override_settings(SUBSIDY_REQUESTS_CHANNEL="braze_campaign", BRAZE_API_URL="http://127.0.0.1:8788")
-def test_mails_that_end_on_this_machine_are_told_where_somebody_would_get_them() -> None:
-    assert checks.check_standin(None, databases=["default"]) == []
-    CustomerFactory()
-    assert [message.id for message in checks.check_standin(None, databases=["default"])] == ["subsidy_requests.W002"]
