@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
 from django.conf import settings
+
+from .places import apart, peak_kib
 
 GOALS: Final = 2_300_000
 LEARNERS_EACH: Final = 1.9 / 2.3
@@ -46,15 +45,7 @@ def measure() -> None:
     started = time.perf_counter()
     fill(number)
     print(f"\nReminders of {number:,} weekly goals (made in {time.perf_counter() - started:.0f} s)")
-    found = json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "tests.bench.goals"],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        ).stdout.splitlines()[-1]
-    )
+    found = apart("tests.bench.goals")
     print(
         f"  planned {found['planned']:,} of {found['due']:,} due in {found['seconds']:.1f} s, "
         f"{found['peak'] / 1024:.0f} MiB at most ({found['before'] / 1024:.0f} MiB before)"
@@ -74,7 +65,7 @@ def plan() -> dict[str, Any]:
     from email_automation.pipeline import dispatch, wake
     from email_automation.pipeline.run import Run
 
-    before = _peak_kib()
+    before = peak_kib()
     run = Run.starting(GoalReminder.label(), settings.SITE_ID, now=NOW)
     with mock.patch.object(wake.current_app, "send_task"):
         started = time.perf_counter()
@@ -82,14 +73,8 @@ def plan() -> dict[str, Any]:
         seconds = time.perf_counter() - started
     assert not summary.errors, summary.errors
     return {
-        "seconds": seconds, "due": summary.audience, "planned": summary.retry, "peak": _peak_kib(), "before": before
+        "seconds": seconds, "due": summary.audience, "planned": summary.retry, "peak": peak_kib(), "before": before
     }  # fmt: skip
-
-
-def _peak_kib() -> int:
-    """Return the most memory this process has had; unlike getrusage's it begins anew with the program."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def loop(number: int) -> int:
