@@ -82,6 +82,9 @@ class Project:
                 "ALLOWED_HOSTS": "*",
                 "DEBUG": "false",
                 "LOG_LEVEL": "WARNING",
+                # Every message as a mail, unless a test is about campaigns.
+                "LICENSE_NOTIFICATION_CHANNEL": "email",
+                "SUBSIDY_REQUESTS_CHANNEL": "email",
                 "PYTHONPATH": str(ROOT),
             }
             | self.environment,
