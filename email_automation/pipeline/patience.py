@@ -65,6 +65,8 @@ class Patience:
     def _waits(self, until: datetime) -> bool:
         seconds = (until - timezone.now()).total_seconds()
         if seconds <= 0:
+            # Or nobody takes it any more, because its time has passed.
+            ledger.expire()
             seconds = LOOK_AGAIN
         if self._sleep is None or self._in_vain >= BATCHES_IN_VAIN or seconds > self._left:
             return False

@@ -179,3 +179,15 @@ def test_what_a_sweep_holds_is_waited_for_without_haste(scene: Scene, monkeypatc
     ran = scene.run()
     assert (ran.status, scene.kinds) == (0, ["M75"])
     assert 100 <= ran.waited <= 102
+
+
+def test_a_mail_whose_time_passes_while_it_waits_ends_with_its_run(scene: Scene, settings: Any) -> None:
+    settings.LICENSE_NOTIFICATION_STALE_CLAIM_SECONDS = 60
+    scene.enterprise(10, 8)
+    for turn in (1, 2):
+        scene.braze.fail_next(1, status=429, reset=str(int(scene.now.timestamp()) + 50 * turn))
+    ran = scene.run()
+    assert (ran.status, scene.row("threshold_75").state) == (1, "failed")
+    assert 100 <= ran.waited <= 102
+    scene.run(days=1)
+    assert scene.kinds == ["M75"]
