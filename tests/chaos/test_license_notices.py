@@ -119,6 +119,19 @@ def test_case_29_however_many_there_are_to_tell(scene: Scene, cadence: Project) 
     assert len(lines) == len(scene.braze.requests) == 8 * 2 + 2 * 2
 
 
+def test_sweeps_beside_the_command_tell_nobody_twice_and_leave_nobody_out(scene: Scene, cadence: Project) -> None:
+    enterprises(scene, *[2] * 12)
+    scene.braze.fail_next(None, delay=0.2)
+    telling = cadence.command(COMMAND)
+    wait_until(lambda: len(scene.braze.requests) > 2, "the command makes calls", process=telling)
+    sweeps = [cadence.command("process_email_queue") for _ in range(2)]
+    assert [process.end() for process in (telling, *sweeps)] == [0, 0, 0], telling.text
+    assert heard(scene) == once_each(scene)
+    assert states() == {"sent": sum(once_each(scene).values())}
+    # Two enterprises never share a call, whoever makes it.
+    assert all(len(call.json["recipients"]) <= 2 for call in scene.braze.requests)
+
+
 @with_redis
 def test_case_49_two_workers_do_what_the_command_does(scene: Scene, cadence: Project, broker: redis.Redis) -> None:
     *_, failing = enterprises(scene, 1, 51, 2, 2)
