@@ -236,6 +236,12 @@ def readable(model: type[Model], databases: Sequence[str] | None) -> str | None:
     return alias
 
 
+def in_use(model: type[Model], databases: Sequence[str] | None) -> bool:
+    """Return whether a model's table has rows, so that what only they need is missed; False where it is not checked."""
+    alias = readable(model, databases)
+    return alias is not None and model._default_manager.using(alias).exists()
+
+
 @register(Tags.database)
 def check_site(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """The default site exists, once there are tables: mail about courses of no site in particular is its."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from email_automation.channels import takes_mail
 from email_automation.channels.checks import standin_warnings
+from email_automation.checks import in_use
 
 from . import conf
 from .messages.license_utilization import LicenseUtilization
@@ -63,19 +64,30 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.database)
+def check_portal(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Where there are plans, notices have a page to lead to."""
+    if not in_use(SubscriptionPlan, databases):
+        return []
+    return _missed(["ENTERPRISE_ADMIN_PORTAL_BASE_URL"], "the notices' button leads nowhere", "W001")
+
+
 @register()
-def check_needed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """What notices need is there."""
-    needed = [("ENTERPRISE_ADMIN_PORTAL_BASE_URL", "the notices' button leads nowhere", "W001")]
-    if conf.setting("LICENSE_ADMIN_DIRECTORY") == conf.LMS:
-        needed += [(name, "the platform cannot be asked for administrators", "W002") for name in OF_LMS]
+def check_directory(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What it takes to ask the platform for administrators is there, where it is to be asked."""
+    if conf.setting("LICENSE_ADMIN_DIRECTORY") != conf.LMS:
+        return []
+    return _missed(OF_LMS, "the platform cannot be asked for administrators", "W002")
+
+
+def _missed(names: Iterable[str], effect: str, number: str) -> list[CheckMessage]:
     return [
         Warning(
             f"{name} is empty, so {effect}.",
             hint="docs/settings.md says what it is, under Licences.",
             id=f"license_notifications.{number}",
         )
-        for name, effect, number in needed
+        for name in names
         if not conf.setting(name)
     ]
 

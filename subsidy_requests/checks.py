@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Tags, Warning, register
 from django.utils.module_loading import import_string
 
 from email_automation.channels.checks import standin_warnings
+from email_automation.checks import in_use
 from email_automation.settings_rules import Rule, broken, can_be_imported, is_limit
 
 from . import conf
@@ -47,11 +48,12 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [*broken("subsidy_requests", "subsidy requests", map(Rule._make, rules), conf.setting)]
 
 
-@register()
-def check_portal(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Mails have somewhere to lead to."""
+@register(Tags.database)
+def check_portal(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Where an enterprise takes requests, mails about them have somewhere to lead to."""
     base = conf.setting("LEARNER_PORTAL_BASE_URL")
-    if isinstance(base, str) and base.startswith(("https://", "http://")):
+    is_address = isinstance(base, str) and base.startswith(("https://", "http://"))
+    if is_address or not in_use(SubsidyRequestCustomerConfiguration, databases):
         return []
     return [
         Warning(

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.db.models import Model
 
 from ..braze_standin.reader import stands_in
-from ..checks import readable
+from ..checks import in_use
 from ..conf import setting
 from ..pipeline import message as messages
 from ..pipeline.message import MessageType
@@ -133,8 +133,7 @@ def standin_warnings(
     """
     if settings.DEBUG or kind.channel() != CAMPAIGN_CHANNEL or not stands_in():
         return []
-    alias = readable(about, databases)
-    if alias is None or not about._default_manager.using(alias).exists():
+    if not in_use(about, databases):
         return []
     return [
         Warning(

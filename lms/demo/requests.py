@@ -46,7 +46,7 @@ def set_up(users: Mapping[str, AbstractUser]) -> None:
     )
     roles = [(_administrator(), ADMIN), *((users[name], LEARNER) for name, _ in ASKING)]
     for user, role in roles:
-        EnterpriseRoleAssignment.objects.create(user=user, enterprise_customer_uuid=ENTERPRISE.uuid, role=role)
+        EnterpriseRoleAssignment.objects.create(user_id=user.pk, enterprise_customer_uuid=ENTERPRISE.uuid, role=role)
     for name, course_id in ASKING:
         services.create_request(LICENSE, users[name], enterprise_customer_uuid=ENTERPRISE.uuid, course_id=course_id)
 

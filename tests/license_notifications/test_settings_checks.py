@@ -9,6 +9,9 @@ from django.core.checks import CheckMessage, run_checks
 
 from license_notifications import conf
 from license_notifications.checks import OF_LMS
+from tests.factories import SubscriptionPlanFactory
+
+pytestmark = pytest.mark.django_db
 
 USABLE = [
     ("LICENSE_NOTIFICATION_CHANNEL", "email"),
@@ -46,7 +49,7 @@ def found() -> list[CheckMessage]:
     """Return what the checks say about licences, and about the channel they go by."""
     return [
         message
-        for message in run_checks()
+        for message in run_checks(databases=["default"])
         if str(message.id).startswith("license_notifications.") or "license_notifications." in message.msg
     ]
 
@@ -81,6 +84,8 @@ def test_that_is_left_out_has_a_default(settings: Any, name: str) -> None:
 
 def test_that_notices_need_is_missed(settings: Any) -> None:
     settings.ENTERPRISE_ADMIN_PORTAL_BASE_URL = ""
+    assert ids() == []
+    SubscriptionPlanFactory()
     assert ids() == ["W001"]
 
 

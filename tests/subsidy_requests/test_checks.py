@@ -10,13 +10,17 @@ from django.test import override_settings
 from email_automation.channels.checks import check_chosen_channels
 from subsidy_requests import checks
 
+from .factories import CustomerFactory
+
+pytestmark = pytest.mark.django_db
+
 
 def ids(**settings: Any) -> list[str]:
     """Return the ids of what is wrong under these settings."""
     with override_settings(**settings):
         found = [
             *checks.check_settings(None),
-            *checks.check_portal(None),
+            *checks.check_portal(None, databases=["default"]),
         ]
     assert all(message.hint for message in found)
     return [str(message.id) for message in found]
@@ -37,12 +41,17 @@ def ids(**settings: Any) -> list[str]:
         ({"SUBSIDY_REQUESTS_AUTHENTICATION_CLASSES": ["no.such.Class"]}, ["subsidy_requests.E004"]),
         ({"SUBSIDY_REQUESTS_CALLS_PER_MINUTE": "many"}, ["subsidy_requests.E005"]),
         ({"SUBSIDY_REQUESTS_CALLS_PER_MINUTE": None}, []),
-        ({"LEARNER_PORTAL_BASE_URL": ""}, ["subsidy_requests.W001"]),
-        ({"LEARNER_PORTAL_BASE_URL": "learn.example.com"}, ["subsidy_requests.W001"]),
+        ({"LEARNER_PORTAL_BASE_URL": ""}, []),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told_with_a_hint(settings: dict[str, Any], found: list[str]) -> None:
     assert ids(**settings) == found
+
+
+@pytest.mark.parametrize("base", ["", "learn.example.com"])
+def test_a_portal_is_missed_once_an_enterprise_takes_requests(base: str) -> None:
+    CustomerFactory()
+    assert ids(LEARNER_PORTAL_BASE_URL=base) == ["subsidy_requests.W001"]
 
 
 def test_a_channel_that_is_not_enabled_is_told() -> None:
