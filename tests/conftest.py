@@ -21,17 +21,17 @@ from email_automation.templating import stored
 from tests import sinks
 from tests.mail.stock import Undefined
 
-# Files whose subject is what a database does; they run on MariaDB too, without a mark of their own.
-ALSO_ON_MARIADB = ("bulk", "ledger", "models", "resolver", "services", "signals", "sites", "switches", "sync")
+# Files whose subject is what a database does; they run on every one, without a mark of their own.
+EVERY_DATABASE = ("bulk", "ledger", "models", "resolver", "services", "signals", "sites", "switches", "sync")
 REDIS_URL = os.environ.get("CADENCE_TEST_REDIS_URL", "redis://127.0.0.1:6379")
 REDIS_DATABASES = range(15, 0, -1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that also run on MariaDB, and those that ask no database and so run on one only."""
+    """Mark the tests that run on every database, and those that ask no database and so run on one only."""
     for item in items:
-        if any(word in item.path.stem for word in ALSO_ON_MARIADB):
-            item.add_marker("mariadb")
+        if any(word in item.path.stem for word in EVERY_DATABASE):
+            item.add_marker("every_database")
         asked = {"db", "transactional_db", "live_server"} & set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") is None and not asked:
             item.add_marker("anywhere")

@@ -68,7 +68,7 @@ def suites(services: dict[str, Service]) -> list[Suite]:
     marked. What takes workers runs where workers are supported, and what a browser shows on SQLite.
     """
     without = "".join(f" and not {name}" for name in ("redis", "browser") if services[name].problem)
-    together, marked = f"not chaos and not browser{without}", "mariadb and not anywhere"
+    together, marked = f"not chaos and not browser{without}", "every_database and not anywhere"
     mariadb, postgres = services["mariadb"].url, services["postgres"].url
     of_sqlite = "(browser or (chaos and not redis)) and not every_message" if postgres else "(chaos or browser)"
     chosen = [Suite("sqlite, one at a time", "", f"{of_sqlite}{without}", parallel=False, may_be_empty=True)]

@@ -34,7 +34,7 @@ from email_automation.pipeline.outcome import Outcome
 from email_automation.pipeline.resolver import Draft
 from tests.message_factories import FACTORIES, MessageFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 LABELS = sorted(kind.label() for kind in message.all_messages())
 #: The settings by which messages go out as campaigns of another service, and the label of such a variant.

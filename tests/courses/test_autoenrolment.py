@@ -22,7 +22,7 @@ from courses.models import AutoEnrolment, Course, Enrollment, LearnerProfile
 from tests.courses.enrolling_platform import Enrolling, enrolling_platform
 from tests.factories import CourseFactory, CourseModeFactory, EnrollmentFactory, LearnerProfileFactory, UserFactory
 
-pytestmark = [pytest.mark.mariadb, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("told")]
+pytestmark = [pytest.mark.every_database, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("told")]
 
 COURSE = "edX+DemoX"
 ENTERPRISE = UUID(int=1)

@@ -31,7 +31,7 @@ from .test_admin import log_row
 from .test_ledger import SENT, begun, leased, prepared
 from .test_ledger_races import at_once
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 OF_A_PERSON = (EmailLog, EmailQueue, EmailPreference, CourseOptOut, WeeklyProgressReport)
 

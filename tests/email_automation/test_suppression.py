@@ -22,7 +22,7 @@ from tests import factories
 from .test_consent import planned
 from .test_ledger_races import at_once
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 ADDRESSES = "/admin/email_automation/suppressedaddress/"
 COUNTS = "/admin/email_automation/providereventcount/"

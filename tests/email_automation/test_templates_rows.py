@@ -18,7 +18,7 @@ from email_automation.templating.edited import Sources
 from email_automation.templating.sandbox import Template
 from email_automation.templating.writer import Unwritable
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 LANGUAGES = ("en", "es", "fr")
 
 

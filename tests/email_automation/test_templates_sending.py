@@ -26,7 +26,7 @@ from email_automation.templating import stored
 from email_automation.templating.errors import TemplateError
 from tests.message_factories import CourseUpdate
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 KIND = message.get("courseupdate")
 FOLDER = "schedules/edx_ace/courseupdate/email"
 DAY = date(2017, 8, 1)

@@ -28,7 +28,7 @@ from .test_ledger_races import at_once
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.mariadb,
+    pytest.mark.every_database,
     pytest.mark.filterwarnings("error", category=AnymailInsecureWebhookWarning),
 ]
 

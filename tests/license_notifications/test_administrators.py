@@ -12,7 +12,7 @@ from license_notifications.models import EnterpriseAdmin, NotificationTimestamp
 from tests.factories import EnterpriseAdminFactory
 from tests.license_notifications.scene import Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 
 
 @pytest.mark.parametrize(("number", "sizes"), [(0, []), (3, [3]), (50, [50]), (51, [50, 1]), (101, [50, 50, 1])])

@@ -26,7 +26,7 @@ from license_notifications.models import (
 from license_notifications.services import Learner
 from tests.license_notifications.scene import NOW, Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from license_notifications.models import EnterpriseAdmin, NotificationRun, Notif
 from tests.license_notifications.lms import HANGS_UP, SERVICE, Lms, answers, stalls
 from tests.license_notifications.scene import Enterprise, Ran, Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 
 
 @pytest.fixture

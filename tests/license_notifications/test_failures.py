@@ -22,7 +22,7 @@ from license_notifications.models import (
 )
 from tests.license_notifications.scene import Ran, Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 
 
 def told_of(ran: Ran) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from license_notifications.models import EnterpriseAdmin, NotificationRun, Notif
 from license_notifications.models import NotificationTimestamp as Row
 from tests.license_notifications.scene import Enterprise, Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 
 
 def three(scene: Scene) -> list[Enterprise]:

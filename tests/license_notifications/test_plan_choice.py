@@ -12,7 +12,7 @@ from license_notifications import directory
 from license_notifications.models import NotificationTimestamp, SubscriptionPlan
 from tests.license_notifications.scene import Enterprise, Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 DAY = timedelta(days=1)
 
 

@@ -11,7 +11,7 @@ from license_notifications.services import Learner
 from tests.factories import add_licenses
 from tests.license_notifications.scene import Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 
 
 def test_case_01_three_quarters_are_told_once(scene: Scene) -> None:

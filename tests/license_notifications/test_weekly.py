@@ -11,7 +11,7 @@ from license_notifications.models import EnterpriseAdmin, NotificationTimestamp
 from tests.factories import EnterpriseAdminFactory
 from tests.license_notifications.scene import Scene
 
-pytestmark = pytest.mark.mariadb
+pytestmark = pytest.mark.every_database
 SECOND = 1 / 86_400
 
 

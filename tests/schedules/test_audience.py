@@ -19,7 +19,7 @@ from tests import factories
 
 from .scene import DAY, DAY3, DAY10, STARTED_FOR, at, configure, drafts, due, nudge, offered, run_of, started
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 each_nudge = pytest.mark.parametrize("name", [DAY3, DAY10])
 

@@ -11,7 +11,7 @@ from courses.models import Section
 from schedules import highlights
 from tests import factories
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mariadb]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_database]
 
 
 def test_one_is_told_and_nothing_is_lost_unseen() -> None:

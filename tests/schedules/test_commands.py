@@ -23,7 +23,7 @@ from tests import factories
 
 from .scene import DAY3, DAY10, Report, at, command, configure, nudge, offered, started
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 
 def daily(*words: str, **options: Any) -> Report:

@@ -30,7 +30,7 @@ from tests import factories
 
 from .scene import at, configure, enroll, offered
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 FLAG = "schedules.create_schedules_for_course"
 UNUSUAL_KEY = "course-v1:Ünï+Ç_1+2017"

@@ -17,7 +17,7 @@ from schedules.models import (
 
 from .scene import at, enroll, offered
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 KEY = "course-v1:edX+C+2017"
 

@@ -24,7 +24,7 @@ from tests import factories
 
 from .scene import DAY3, at, drafts, due, enroll, offered, started
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 
 def follow() -> None:

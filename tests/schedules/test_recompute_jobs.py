@@ -24,7 +24,7 @@ from tests import factories
 
 from .scene import at, command, enroll, offered
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 DATES, EXPERIENCE, ALL = recompute.DATES, recompute.EXPERIENCE, recompute.EVERYTHING
 TRANSACTION_CONTROL = ("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT", "ROLLBACK")

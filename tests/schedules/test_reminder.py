@@ -45,7 +45,7 @@ from .scene import (
     update,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 NAMES = {
     "course_name", "course_url", "course_ids", "course_count", "dashboard_url", "cta_url", "show_upsell", "upsell_link",

@@ -27,7 +27,7 @@ from tests import factories
 
 from .scene import at, command, configure, enroll, offered
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 UNKNOWN = "course-v1:edX+Nowhere+2017"
 

@@ -27,7 +27,7 @@ from tests import factories
 
 from .scene import DAY, UPDATE, at, configure, crowd, killed_after, nudge, offered, planned, run_of, started, update
 
-pytestmark = [pytest.mark.django_db, pytest.mark.mariadb, pytest.mark.usefixtures("site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database, pytest.mark.usefixtures("site")]
 
 NAMES = {
     "course_name", "course_url", "course_ids", "course_count", "dashboard_url", "cta_url", "show_upsell", "week_num",

@@ -39,7 +39,7 @@ from tests.courses.eventbus.helpers import (
     handled,
 )
 
-pytestmark = [pytest.mark.mariadb, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.every_database, pytest.mark.django_db(transaction=True)]
 
 
 def due_now() -> None:
