@@ -41,8 +41,9 @@ def test_case_001_run_twice_everything_exists_once_and_an_edit_is_kept() -> None
     EmailPreference.objects.create(user=people[0], goal_emails=False)
     scheduled = sum(kind.beat is not None for kind in message.all_messages())
     templates = len(list(message.all_messages())) * len(settings.LANGUAGES)
+    wanted = scheduled + 2 + len(beats.entries())
     assert run("--create-preferences") == (
-        f"setup_email_automation templates={templates} beat_entries={scheduled + 2 + len(beats.entries())} preferences=2"
+        f"setup_email_automation templates={templates} beat_entries={wanted} preferences=2"
     )
     edited = EmailTemplate.objects.get(email_type="enrollment", language="en")
     edited.subject = "Glad you are here"
