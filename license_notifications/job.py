@@ -110,7 +110,7 @@ def rehearse(instant: datetime, *, say: Say) -> Result:
                 outcome.note(call)
                 say(call)
         entries = [
-            *findings.of_plans(told.values(), instant),
+            *findings.of_plans(choices.values(), instant),
             *findings.of_directory(failures, choices),
             *outcome.entries,
         ]
