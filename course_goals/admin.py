@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.db.models import Field, Q, QuerySet
+from django.db.models import Field, Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from courses.exact_search import ExactSearch
 from courses.models import Course
 from email_automation.admin.history import LookOnlyHistory
 from email_automation.admin.paging import LargeTableAdmin, WordFilter
@@ -46,7 +47,7 @@ class DaysFilter(WordFilter):
 
 
 @admin.register(CourseGoal)
-class CourseGoalAdmin(LargeTableAdmin, LookOnlyHistory):
+class CourseGoalAdmin(ExactSearch, LargeTableAdmin, LookOnlyHistory):
     """Weekly goals with their history, which is only to look at."""
 
     form = GoalForm
@@ -59,18 +60,13 @@ class CourseGoalAdmin(LargeTableAdmin, LookOnlyHistory):
     fields: ClassVar = ("user", "course", "days_per_week", "subscribed_to_reminders", "token")
     actions = None
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find one person's or one course's goals."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def find(self, term: str) -> Q:
+        """Return one person's or one course's goals."""
         people = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: term})
         courses = Course.objects.filter(key=term)
         # Their ids first: asked for within the statement, neither is found by an index.
         found = Q(user_id__in=list(people.values_list("pk", flat=True)))
-        return queryset.filter(found | Q(course_id__in=list(courses.values_list("pk", flat=True)))), False
+        return found | Q(course_id__in=list(courses.values_list("pk", flat=True)))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what is never edited; whose goal it is, only when it is made."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -16,10 +15,9 @@ from django.utils.translation import ngettext
 
 from courses.eventbus import envelope, inbox
 from courses.events import CONSUMERS
+from courses.exact_search import ExactSearch, by_uuid, number_of
 from courses.models import AutoEnrolment, EventInbox, EventOutbox
 from courses.table_admin import WrittenTableAdmin
-
-LARGEST_ID = 2**63 - 1
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -79,7 +77,7 @@ def _pretty(values: Any) -> str:
 
 
 @admin.register(EventOutbox)
-class EventOutboxAdmin(EventAdmin):
+class EventOutboxAdmin(ExactSearch, EventAdmin):
     """Events that go out, unpublished ones first."""
 
     list_display = ("id", "kind", "event_id", "created_at", "published_at")
@@ -89,18 +87,13 @@ class EventOutboxAdmin(EventAdmin):
     search_fields = ("event_id",)
     search_help_text = _("Exact id of an event.")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[EventOutbox], search_term: str
-    ) -> tuple[QuerySet[EventOutbox], bool]:
+    def find(self, term: str) -> Q:
         """Return the event with the id."""
-        if not search_term:
-            return queryset, False
-        uuid = _uuid(search_term)
-        return (queryset.none() if uuid is None else queryset.filter(event_id=uuid)), False
+        return by_uuid(term, "event_id")
 
 
 @admin.register(EventInbox)
-class EventInboxAdmin(EventAdmin):
+class EventInboxAdmin(ExactSearch, EventAdmin):
     """Events that came in, dead ones first; these can be handled again once the cause is mended."""
 
     list_display = ("id", "kind", "consumer", "state", "reason", "attempts", "received_at", "due_at")
@@ -115,13 +108,9 @@ class EventInboxAdmin(EventAdmin):
     search_fields = ("event_id",)
     search_help_text = _("Exact id of an event, or stream: and the id of its entry.")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[EventInbox], search_term: str
-    ) -> tuple[QuerySet[EventInbox], bool]:
+    def find(self, term: str) -> Q:
         """Return the rows of the event; naming every consumer lets the index be used."""
-        if not search_term:
-            return queryset, False
-        return queryset.filter(consumer__in=CONSUMERS, event_id=search_term.strip()), False
+        return Q(consumer__in=CONSUMERS, event_id=term)
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
         """Return whether whoever asks may have dead events handled again."""
@@ -144,7 +133,7 @@ class EventInboxAdmin(EventAdmin):
 
 
 @admin.register(AutoEnrolment)
-class AutoEnrolmentAdmin(WrittenTableAdmin):
+class AutoEnrolmentAdmin(ExactSearch, WrittenTableAdmin):
     """Automatic enrolments, with the reasons of those that were not made."""
 
     list_display = ("id", "lms_user_id", "course", "run", "state", "reason", "attempts", "created_at", "ended_at")
@@ -156,21 +145,8 @@ class AutoEnrolmentAdmin(WrittenTableAdmin):
         "state", "reason", "attempts", "next_attempt_at", "created_at", "decided_at", "ended_at",
     )  # fmt: skip
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[AutoEnrolment], search_term: str
-    ) -> tuple[QuerySet[AutoEnrolment], bool]:
+    def find(self, term: str) -> Q:
         """Return the enrolment of the request, or those of the learner."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if term.isascii() and term.isdigit() and len(term) < len(str(LARGEST_ID)):
-            return queryset.filter(lms_user_id=int(term)), False
-        uuid = _uuid(term)
-        return (queryset.none() if uuid is None else queryset.filter(subsidy_request_uuid=uuid)), False
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None
+        if (number := number_of(term)) is not None:
+            return Q(lms_user_id=number)
+        return by_uuid(term, "subsidy_request_uuid")

@@ -18,6 +18,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from courses.exact_search import ExactSearch, number_of
+
 from .. import words
 from ..models import EmailLog
 from ..pipeline import message as messages
@@ -90,7 +92,7 @@ def as_day(text: str) -> date | None:
 
 
 @admin.register(EmailLog)
-class EmailLogAdmin(ReadOnlyAdmin):
+class EmailLogAdmin(ExactSearch, ReadOnlyAdmin):
     """The log. Its rows are read here and written by the engine alone."""
 
     list_display = ("id", "outcome", "message", "person", "to_address", "day", "run", "created_at")
@@ -133,16 +135,11 @@ class EmailLogAdmin(ReadOnlyAdmin):
         """Leave the contents in the database until one is looked at."""
         return super().get_queryset(request).defer("content")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find an exact address, as it was written or in small letters, or a row by its number."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if term.isascii() and term.isdigit():
-            return queryset.filter(pk=int(term)), False
-        return queryset.filter(Q(to_address=term) | Q(to_address=term.lower())), False
+    def find(self, term: str) -> Q:
+        """Return an exact address, as it was written or in small letters, or a row by its number."""
+        if (number := number_of(term)) is not None:
+            return Q(pk=number)
+        return Q(to_address=term) | Q(to_address=term.lower())
 
     def get_urls(self) -> list[URLPattern]:
         """Add the page that explains, and what sends a mail again."""

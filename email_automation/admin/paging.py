@@ -115,19 +115,6 @@ class LargeTableAdmin(admin.ModelAdmin):
         """Read, in few statements, what columns show of other tables."""
 
 
-def uuid_of(text: str) -> UUID | None:
-    """Return what somebody searches for as a uuid, None for a text that is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def number_of(text: str) -> int | None:
-    """Return what somebody searches for as the number of a row, None for a text that is none."""
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= LARGEST_ID else None
-
-
 class WordFilter(admin.SimpleListFilter):
     """A filter by a column of words; subclasses know them without asking the table."""
 

@@ -7,11 +7,12 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import models, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.forms import Field
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from courses.exact_search import ExactSearch
 from courses.models import Course
 
 from .. import consent, words
@@ -34,7 +35,7 @@ def people(term: str) -> list[int]:
 
 
 @admin.register(EmailPreference)
-class EmailPreferenceAdmin(LargeTableAdmin, LookOnlyHistory):
+class EmailPreferenceAdmin(ExactSearch, LargeTableAdmin, LookOnlyHistory):
     """Preferences, with their history; a change takes effect at once."""
 
     form = EmailPreferenceForm
@@ -45,12 +46,9 @@ class EmailPreferenceAdmin(LargeTableAdmin, LookOnlyHistory):
     raw_id_fields = ("user",)
     actions = None
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find one person's row."""
-        term = search_term.strip()
-        return (queryset.filter(user_id__in=people(term)) if term else queryset), False
+    def find(self, term: str) -> Q:
+        """Return one person's row."""
+        return Q(user_id__in=people(term))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields; suppression shows where there is one."""
@@ -96,7 +94,7 @@ class EmailPreferenceAdmin(LargeTableAdmin, LookOnlyHistory):
 
 
 @admin.register(CourseOptOut)
-class CourseOptOutAdmin(LargeTableAdmin):
+class CourseOptOutAdmin(ExactSearch, LargeTableAdmin):
     """Who wants no mail about which course."""
 
     list_display = ("id", "user", "course", "created_at")
@@ -106,12 +104,7 @@ class CourseOptOutAdmin(LargeTableAdmin):
     search_fields = ("course__key",)
     search_help_text = _("An exact user name, e-mail address or course key, or the number of a person.")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find one person's or one course's rows."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def find(self, term: str) -> Q:
+        """Return one person's or one course's rows."""
         courses = list(Course.objects.filter(key=term).values_list("pk", flat=True))
-        return queryset.filter(Q(user_id__in=people(term)) | Q(course_id__in=courses)), False
+        return Q(user_id__in=people(term)) | Q(course_id__in=courses)

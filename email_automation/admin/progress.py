@@ -7,10 +7,12 @@ from datetime import UTC, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from courses.exact_search import ExactSearch
 
 from ..models import WeeklyProgressReport
 from ..weeks import DAYS, Week
@@ -45,7 +47,7 @@ class WeekFilter(admin.SimpleListFilter):
 
 
 @admin.register(WeeklyProgressReport)
-class WeeklyProgressReportAdmin(ReadOnlyAdmin):
+class WeeklyProgressReportAdmin(ExactSearch, ReadOnlyAdmin):
     """What each learner had done in each course by the end of each week."""
 
     list_display = ("id", "user", "week_start", "percentage", "email_sent", "course")
@@ -63,12 +65,9 @@ class WeeklyProgressReportAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("percentage",)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find one person's reports."""
-        term = search_term.strip()
-        return (queryset.filter(user_id__in=people(term)) if term else queryset), False
+    def find(self, term: str) -> Q:
+        """Return one person's reports."""
+        return Q(user_id__in=people(term))
 
     @admin.display(description=_("completed"))
     def percentage(self, row: WeeklyProgressReport) -> str:

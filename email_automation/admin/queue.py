@@ -16,6 +16,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from courses.exact_search import NOTHING, ExactSearch, number_of
+
 from .. import words
 from ..models import EmailQueue
 from ..pipeline import entries, outbox
@@ -66,7 +68,7 @@ class PriorityFilter(WordFilter):
 
 
 @admin.register(EmailQueue)
-class EmailQueueAdmin(ReadOnlyAdmin):
+class EmailQueueAdmin(ExactSearch, ReadOnlyAdmin):
     """The outbox. Its entries are written by events and calls; here one can be sent at once, or withdrawn."""
 
     list_display = (
@@ -86,17 +88,10 @@ class EmailQueueAdmin(ReadOnlyAdmin):
     changelist = ActionChangeList
     actions = ("send_now", "withdraw")  # type: ignore[assignment]  # the base class has none
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find one person's entries, or an entry by its number."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        found = Q(recipient_id__in=people(term))
-        if term.isascii() and term.isdigit():
-            found |= Q(pk=int(term))
-        return queryset.filter(found), False
+    def find(self, term: str) -> Q:
+        """Return one person's entries, or an entry by its number."""
+        number = number_of(term)
+        return Q(recipient_id__in=people(term)) | (NOTHING if number is None else Q(pk=number))
 
     def has_hasten_permission(self, request: HttpRequest) -> bool:
         """Return whether whoever asks may have an entry sent before its time."""

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+
+from courses.exact_search import ExactSearch
 
 from ..models import MessageRun
 from .paging import ReadOnlyAdmin, WordFilter
@@ -26,7 +28,7 @@ class RunStatusFilter(WordFilter):
 
 
 @admin.register(MessageRun)
-class MessageRunAdmin(ReadOnlyAdmin):
+class MessageRunAdmin(ExactSearch, ReadOnlyAdmin):
     """Which message ran when, and what came of it."""
 
     list_display = (
@@ -39,14 +41,9 @@ class MessageRunAdmin(ReadOnlyAdmin):
     search_help_text = _("The exact name of a message (app.name), or a day (YYYY-MM-DD).")
     readonly_fields = ("skipped_by_reason",)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[MessageRun], search_term: str
-    ) -> tuple[QuerySet[MessageRun], bool]:
-        """Find the runs of one message or one day."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        return queryset.filter(**{"message" if "." in term else "slot": term}), False
+    def find(self, term: str) -> Q:
+        """Return the runs of one message or one day."""
+        return Q(**{"message" if "." in term else "slot": term})
 
     @admin.display(description=_("skipped"))
     def skipped_by_reason(self, row: MessageRun) -> str:

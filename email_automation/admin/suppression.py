@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+
+from courses.exact_search import ExactSearch
 
 from .. import consent
 from ..models import SuppressedAddress
@@ -15,7 +17,7 @@ from .paging import LargeTableAdmin
 
 
 @admin.register(SuppressedAddress)
-class SuppressedAddressAdmin(LargeTableAdmin):
+class SuppressedAddressAdmin(ExactSearch, LargeTableAdmin):
     """Suppressed addresses: to find one and to take it away, nothing else."""
 
     list_display = ("id", "digest_start", "reason", "created_at")
@@ -24,12 +26,9 @@ class SuppressedAddressAdmin(LargeTableAdmin):
     search_help_text = _("An exact e-mail address.")
     fields = ("digest_start", "reason", "created_at")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find the one address."""
-        term = search_term.strip()
-        return (queryset.filter(digest__in=consent.address_digests(term)) if term else queryset), False
+    def find(self, term: str) -> Q:
+        """Return the one address."""
+        return Q(digest__in=consent.address_digests(term))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return that nobody adds one here."""

@@ -8,18 +8,19 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import display_for_value
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max, Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from email_automation.admin.paging import LargeTableAdmin, number_of, uuid_of
+from courses.exact_search import ExactSearch, by_uuid, number_of
+from email_automation.admin.paging import LargeTableAdmin
 
 from ..conf import LMS, setting
 from ..models import WEEKLY, CustomerAgreement, EnterpriseAdmin, LastMails, NotificationTimestamp
 
 
 @admin.register(EnterpriseAdmin)
-class EnterpriseAdminAdmin(LargeTableAdmin):
+class EnterpriseAdminAdmin(ExactSearch, LargeTableAdmin):
     """Administrators, and when each was last told."""
 
     list_display = (
@@ -51,17 +52,11 @@ class EnterpriseAdminAdmin(LargeTableAdmin):
         """Return who may add one; nobody adds to a copy."""
         return not _is_copy() and super().has_add_permission(request)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find one person, one link or one enterprise."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def find(self, term: str) -> Q:
+        """Return one person, one link or one enterprise."""
         if (number := number_of(term)) is not None:
-            return queryset.filter(Q(lms_user_id=number) | Q(ecu_id=number)), False
-        uuid = uuid_of(term)
-        return (queryset.none() if uuid is None else queryset.filter(enterprise_customer_uuid=uuid)), False
+            return Q(lms_user_id=number) | Q(ecu_id=number)
+        return by_uuid(term, "enterprise_customer_uuid")
 
     def look_up(self, rows: Sequence[Any]) -> None:
         """Read the names of the enterprises on the page, and when its people were last told, in two statements."""

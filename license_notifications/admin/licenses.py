@@ -10,7 +10,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from email_automation.admin.paging import CreatedChangeList, ReadOnlyAdmin, WordFilter, number_of, uuid_of
+from courses.exact_search import ExactSearch, by_uuid, number_of, uuid_of
+from email_automation.admin.paging import CreatedChangeList, ReadOnlyAdmin, WordFilter
 
 from ..models import License, SubscriptionPlan
 
@@ -52,7 +53,7 @@ class StatusFilter(WordFilter):
 
 
 @admin.register(License)
-class LicenseAdmin(ReadOnlyAdmin):
+class LicenseAdmin(ExactSearch, ReadOnlyAdmin):
     """Licences. They are made, given and taken back by `services` alone, or the numbers of a plan would be wrong."""
 
     list_display = (
@@ -68,14 +69,8 @@ class LicenseAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     changelist = CreatedChangeList
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find the licences of a person, or one licence."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def find(self, term: str) -> Q:
+        """Return the licences of a person, or one licence."""
         if (number := number_of(term)) is not None:
-            return queryset.filter(lms_user_id=number), False
-        uuid = uuid_of(term)
-        return queryset.filter(Q(user_email=term) if uuid is None else Q(pk=uuid)), False
+            return Q(lms_user_id=number)
+        return Q(user_email=term) if uuid_of(term) is None else by_uuid(term, "pk")

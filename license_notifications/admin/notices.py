@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from courses.bulk import locked
-from email_automation.admin.paging import ActionChangeList, ReadOnlyAdmin, WordFilter, number_of, uuid_of
+from courses.exact_search import ExactSearch, by_uuid, number_of
+from email_automation.admin.paging import ActionChangeList, ReadOnlyAdmin, WordFilter
 from email_automation.admin.runs import RunStatusFilter
 
 from .. import memory
@@ -51,7 +52,7 @@ class KindFilter(WordFilter):
 
 
 @admin.register(NotificationTimestamp)
-class NotificationTimestampAdmin(ReadOnlyAdmin):
+class NotificationTimestampAdmin(ExactSearch, ReadOnlyAdmin):
     """The memory of notices. Only what is in doubt can be told again, by a decision of somebody who may."""
 
     list_display = (
@@ -69,17 +70,10 @@ class NotificationTimestampAdmin(ReadOnlyAdmin):
     changelist = ActionChangeList
     actions = ("send_again",)  # type: ignore[assignment]  # the base class has none
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find what one link or one enterprise was told."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if (number := number_of(term)) is not None:
-            return queryset.filter(ecu_id=number), False
-        uuid = uuid_of(term)
-        return (queryset.none() if uuid is None else queryset.filter(enterprise_customer_uuid=uuid)), False
+    def find(self, term: str) -> Q:
+        """Return what one link or one enterprise was told."""
+        number = number_of(term)
+        return by_uuid(term, "enterprise_customer_uuid") if number is None else Q(ecu_id=number)
 
     def has_send_again_permission(self, request: HttpRequest) -> bool:
         """Return whether whoever asks may have a notice told again."""

@@ -14,8 +14,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from courses.exact_search import NOTHING, ExactSearch, by_uuid, uuid_of
 from courses.paginator import BoundedPaginator
-from email_automation.admin.paging import CreatedChangeList, LargeTableAdmin, uuid_of
+from email_automation.admin.paging import CreatedChangeList, LargeTableAdmin
 
 from .. import services
 from ..models import CustomerAgreement, SubscriptionPlan
@@ -27,7 +28,7 @@ MOST_AT_ONCE: Final = 20_000
 MOST_NAMESAKES: Final = 100
 
 
-class KeptAdmin(admin.ModelAdmin):
+class KeptAdmin(ExactSearch):
     """An admin of rows that others refer to by uuid for ever: they are ended, not deleted."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -51,16 +52,11 @@ class CustomerAgreementAdmin(KeptAdmin):
     fields = ("enterprise_customer_uuid", "enterprise_customer_name", "enterprise_customer_slug", "its_plans")
     actions = None
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find enterprises by name, slug or uuid."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if (uuid := uuid_of(term)) is not None:
-            return queryset.filter(Q(enterprise_customer_uuid=uuid) | Q(pk=uuid)), False
-        return queryset.filter(Q(enterprise_customer_name__startswith=term) | Q(enterprise_customer_slug=term)), False
+    def find(self, term: str) -> Q:
+        """Return enterprises by name, slug or uuid."""
+        if uuid_of(term) is not None:
+            return by_uuid(term, "enterprise_customer_uuid", "pk")
+        return Q(enterprise_customer_name__startswith=term) | Q(enterprise_customer_slug=term)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what is never edited; which enterprise it is, only when it is made."""
@@ -111,19 +107,14 @@ class SubscriptionPlanAdmin(KeptAdmin, LargeTableAdmin):
     changelist = PlanList
     actions = ("provision",)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find the plans of an enterprise, or one plan."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        named, itself = Q(enterprise_customer_name=term) | Q(enterprise_customer_slug=term), Q()
-        if (uuid := uuid_of(term)) is not None:
-            named, itself = Q(enterprise_customer_uuid=uuid) | Q(pk=uuid), Q(pk=uuid)
+    def find(self, term: str) -> Q:
+        """Return the plans of an enterprise, or one plan."""
+        named, itself = Q(enterprise_customer_name=term) | Q(enterprise_customer_slug=term), NOTHING
+        if uuid_of(term) is not None:
+            named, itself = by_uuid(term, "enterprise_customer_uuid", "pk"), by_uuid(term, "pk")
         # Their ids first: asked for within the statement, the plans are not found by an index.
         agreements = list(CustomerAgreement.objects.filter(named).values_list("pk", flat=True)[:MOST_NAMESAKES])
-        return queryset.filter(Q(customer_agreement__in=agreements) | itself), False
+        return Q(customer_agreement__in=agreements) | itself
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what is never edited; whose plan it is, only when it is made."""

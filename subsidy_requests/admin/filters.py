@@ -10,7 +10,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from email_automation.admin.paging import LargeTableAdmin, uuid_of
+from courses.exact_search import ExactSearch, by_uuid, uuid_of
+from email_automation.admin.paging import LargeTableAdmin
 from email_automation.admin.preferences import people
 
 from ..models import SubsidyRequestCustomerConfiguration
@@ -39,7 +40,7 @@ class EnterpriseFilter(admin.SimpleListFilter):
         return queryset.none() if found is None else queryset.filter(enterprise_customer_uuid=found)
 
 
-class PersonOrUuidSearch(LargeTableAdmin):
+class PersonOrUuidSearch(ExactSearch, LargeTableAdmin):
     """A list of rows of people at enterprises, searched for one person, or by the exact uuid in some columns."""
 
     search_fields = ("user__username",)
@@ -58,16 +59,8 @@ class PersonOrUuidSearch(LargeTableAdmin):
         """Return the name of the enterprise, or its uuid where nobody has configured it."""
         return row.enterprise_name or str(row.enterprise_customer_uuid)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find one person's rows, or those with a uuid."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if (found := uuid_of(term)) is not None:
-            wanted = Q()
-            for field in self.uuid_fields:
-                wanted |= Q(**{field: found})
-            return queryset.filter(wanted), False
-        return queryset.filter(user_id__in=people(term)), False
+    def find(self, term: str) -> Q:
+        """Return one person's rows, or those with a uuid."""
+        if uuid_of(term) is not None:
+            return by_uuid(term, *self.uuid_fields)
+        return Q(user_id__in=people(term))

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from courses.eventbus.envelope import masked
-from email_automation.admin.paging import ActionChangeList, LargeTableAdmin, ReadOnlyAdmin, WordFilter, uuid_of
+from courses.exact_search import ExactSearch, by_uuid, number_of
+from email_automation.admin.paging import ActionChangeList, LargeTableAdmin, ReadOnlyAdmin, WordFilter
 
 from . import services
 from .models import STATUSES, Coupon, CouponCode
@@ -38,7 +39,7 @@ class UploadForm(forms.Form):
 
 
 @admin.register(Coupon)
-class CouponAdmin(LargeTableAdmin):
+class CouponAdmin(ExactSearch, LargeTableAdmin):
     """Coupons; their codes are uploaded on a page of their own."""
 
     list_display = ("id", "title", "enterprise_customer_uuid", "discount_percent", "starts_at", "ends_at", "is_active")
@@ -48,12 +49,9 @@ class CouponAdmin(LargeTableAdmin):
     actions = None
     change_form_template = "admin/subsidy_requests/coupon/change_form.html"
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find a coupon by its number, or an enterprise's by its uuid."""
-        term = search_term.strip()
-        return (queryset.filter(_number_or_uuid(term, "enterprise_customer_uuid")) if term else queryset), False
+    def find(self, term: str) -> Q:
+        """Return a coupon by its number, or an enterprise's by its uuid."""
+        return _number_or_uuid(term, "enterprise_customer_uuid")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return that nobody deletes one: the codes given from it have to stay. It is switched off instead."""
@@ -122,7 +120,7 @@ class StatusFilter(WordFilter):
 
 
 @admin.register(CouponCode)
-class CouponCodeAdmin(ReadOnlyAdmin):
+class CouponCodeAdmin(ExactSearch, ReadOnlyAdmin):
     """Codes, of which only the last four characters are shown."""
 
     changelist = ActionChangeList
@@ -135,17 +133,12 @@ class CouponCodeAdmin(ReadOnlyAdmin):
     readonly_fields = ("ending",)
     actions = ("void",)  # type: ignore[assignment]  # the base class has none
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find the codes of a learner, of a request, or of a coupon."""
-        term = search_term.strip()
+    def find(self, term: str) -> Q:
+        """Return the codes of a learner, of a request, or of a coupon."""
         name, _equals, number = term.partition("=")
-        if name == "coupon" and number.isascii() and number.isdigit():
-            return queryset.filter(coupon_id=int(number)), False
-        return (
-            queryset.filter(_number_or_uuid(term, "subsidy_request_uuid", "lms_user_id")) if term else queryset
-        ), False
+        if name == "coupon" and (coupon := number_of(number)) is not None:
+            return Q(coupon_id=coupon)
+        return _number_or_uuid(term, "subsidy_request_uuid", "lms_user_id")
 
     def has_void_permission(self, request: HttpRequest) -> bool:
         """Return whether whoever asks may take codes back."""
@@ -169,7 +162,5 @@ class CouponCodeAdmin(ReadOnlyAdmin):
 
 def _number_or_uuid(term: str, uuid_field: str, number_field: str = "pk") -> Q:
     """Return the rows with a number, or with a uuid; none for a term that is neither."""
-    if term.isascii() and term.isdigit() and int(term) < 2**63:
-        return Q(**{number_field: int(term)})
-    found = uuid_of(term)
-    return Q(pk__in=[]) if found is None else Q(**{uuid_field: found})
+    number = number_of(term)
+    return by_uuid(term, uuid_field) if number is None else Q(**{number_field: number})
