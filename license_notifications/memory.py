@@ -75,8 +75,9 @@ def claim(run: Run, rows: Sequence[EmailLog]) -> list[EmailLog]:
 
 
 def _is_of_the_memory(row: EmailLog) -> bool:
-    # A test mail, or one that a person has sent again from the log, has a key of its own and is remembered nowhere.
-    return not row.is_test and row.dedupe_key in (None, row.occasion)
+    # A test mail, one that a person has sent again from the log, and a call of somebody's code have keys of their own
+    # and are remembered nowhere.
+    return row.target_id is not None and not row.is_test and row.dedupe_key in (None, row.occasion)
 
 
 def _wanted(run: Run, row: EmailLog, admin: EnterpriseAdmin) -> NotificationTimestamp:

@@ -150,7 +150,8 @@ def _ace_message(
         REFERENCE: receipts.reference(row),
     }
     # Not test mails: a service that keeps profiles would take the tester's address for that of the person it is about.
-    if (channel := message.channel()) and not run.is_test:
+    # Nor a call of somebody's code about a person whom such a service has no name of.
+    if (channel := message.channel()) and draft.external_user_id and not run.is_test:
         letter.options |= {
             "override_default_channel": channel,
             CAMPAIGN: Campaign(
