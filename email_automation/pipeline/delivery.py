@@ -19,7 +19,7 @@ from courses.bulk import slices
 from .. import consent, words
 from ..models import EmailLog, EmailQueue
 from ..templating import stored
-from . import ledger, letters, policy
+from . import cohort, ledger, letters, policy
 from . import message as messages
 from .calls import CallResolver
 from .message import MessageType
@@ -55,6 +55,7 @@ def deliver(log_ids: Iterable[int], *, held: Collection[UUID | None] = ()) -> Ta
     tally = Tally()
     for batch in slices(log_ids, SLICE):
         stored.refresh()
+        cohort.look_again()
         rows = ledger.lease(batch, held=held)
         try:
             for message, run, group in _by_run(rows):

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.template import TemplateDoesNotExist
 from edx_ace import policy as ace_policy
 from edx_ace import presentation
@@ -32,14 +31,15 @@ from edx_ace.utils.signals import send_ace_message_sent_signal
 from courses import sites
 from courses.bulk import slices
 
-from .. import consent, headers, links, values, words
+from .. import headers, words
 from ..channels.braze import CAMPAIGN, Campaign
 from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
-from ..channels.mail import REFERENCE, direction_of, document
+from ..channels.mail import REFERENCE, document
 from ..conf import setting
 from ..models import EmailLog, EmailTemplate, pack_content
 from ..templating import stored
-from . import receipts
+from . import cohort, receipts
+from .context import Context, context_for, language_of
 from .ledger import Prepared
 from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, trace
@@ -74,12 +74,14 @@ def prepare(
 ) -> Letter | Outcome:
     """Take one draft through ACE's policies, channel choice and rendering; an Outcome where that ends early."""
     try:
-        letter = _ace_message(message, run, row, draft, person, brand)
+        content = context_for(message, run, draft, person, brand, row.message_uuid)
+        letter = _ace_message(message, run, row, draft, person, brand, content)
         if ChannelType.EMAIL not in ace_policy.channels_for(letter):
             return Outcome.skipped(words.REFUSED_CHANNEL)
         channel = get_channel_for_message(ChannelType.EMAIL, letter)
         with _template(draft):
-            rendered = presentation.render(channel, letter)
+            alone = run.is_test or draft.template_id is not None
+            rendered = presentation.render(channel, letter) if alone else cohort.rendered(channel, letter, content)
         prepared = _prepared(channel, letter, rendered, draft)
     except UnsupportedChannelError as error:
         return Outcome(status=words.PENDING, reason="no_channel", detail=str(error), ours=True)
@@ -100,45 +102,12 @@ def _ace_message(
     draft: Draft,
     person: Verdict,
     brand: sites.Brand,
+    content: Context,
 ) -> Message:
-    base = brand["url"]
-    home_url = links.with_message_uuid(
-        links.tracked(brand["home_url"], source=message.owner(), campaign=message.NAME, term=draft.first_course_key),
-        row.message_uuid,
-    )
-    if run.is_test:
-        stop = manage = consent.test_mail_url(base)
-    else:
-        stop = consent.unsubscribe_url(base, draft.user_id, message.category, person.epochs)
-        manage = consent.preferences_url(base, draft.user_id)
-    # Only where it is clear which course the reader means, and the mail is one that a course can be opted out of.
-    one_course = draft.course_id if len(draft.course_keys) == 1 and not (message.transactional or run.is_test) else None
-    stop_course = (
-        consent.course_unsubscribe_url(base, draft.user_id, one_course, person.epochs) if one_course is not None else ""
-    )
+    context = content.of(row.message_uuid)
     # Planning may be hours ago: a changed account is mailed where it is now.
     address = row.to_address if run.is_test else person.address
-    language = draft.language or settings.LANGUAGE_CODE
-    context = {
-        **dict.fromkeys(values.ABOUT),
-        "context": {},
-        **links.with_message_uuid(draft.about | draft.shared, row.message_uuid),
-        "unsubscribe_url": stop,
-        "course_unsubscribe_url": stop_course,
-        "preferences_url": manage,
-        **links.with_message_uuid(draft.personal, row.message_uuid),
-        "user": dict(person.names),
-        "brand": {**brand, "home_url": home_url},
-        "site_name": brand["name"],
-        "site_url": base,
-        "language": language,
-        "direction": direction_of(language),
-        "is_test": run.is_test,
-    }
-    if run.is_test:
-        # Also where a message brings opt-out links of its own: a tester must not be able to opt a learner out.
-        context |= {"unsubscribe_url": stop, "preferences_url": manage}
-    letter = message().personalize(Recipient(draft.user_id, address), language, context)
+    letter = message().personalize(Recipient(draft.user_id, address), language_of(draft), context)
     letter.uuid = row.message_uuid
     letter.expiration_time = row.expires_at
     letter.options = {
@@ -232,8 +201,8 @@ def bundles(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
         turn = seen[*key, campaign.external_user_id]
         seen[*key, campaign.external_user_id] += 1
         cohorts.setdefault((*key, turn), []).append(letter)
-    for cohort in cohorts.values():
-        yield from slices(cohort, cohort[0].channel.batch_size)
+    for same in cohorts.values():
+        yield from slices(same, same[0].channel.batch_size)
 
 
 def hand_off(letter: Letter) -> Outcome:
