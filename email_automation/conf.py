@@ -19,8 +19,10 @@ DEFAULTS: Final[dict[str, Any]] = {
     # Seconds to connect, and between two pieces of the answer.
     "BRAZE_TIMEOUT": (3.05, 10),
     "CELERY_BROKER_URL": "",
+    "EMAIL_IN_FLIGHT": 50,
     "EMAIL_LOG_CONTENT_DAYS": 30,
     "EMAIL_LOG_DAYS": 90,
+    "EMAIL_MAILS_PER_CONNECTION": 1000,
     # Requests a minute with one valid link, and with invalid ones from one address. Valid links never count by address:
     # a provider posts for many people from one.
     "EMAIL_PAGES_PER_ADDRESS": 60,

@@ -7,6 +7,7 @@ import os
 import smtplib
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -23,12 +24,16 @@ from edx_ace.message import Message
 from edx_ace.renderers import RenderedEmail
 
 from .. import headers
+from ..conf import setting
 from . import bounces
+from .dialogue import Mail
 from .errors import ProviderUnreachable, RecipientRefused, RequestRefused
+from .smtp import EmailBackend, enveloped
 from .translation import (
     SERVICE_CLOSING,
     answer,
     answered,
+    described,
     failure_to_open,
     failure_to_send,
     kept_waiting,
@@ -76,6 +81,70 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
         except Exception as error:
             raise self._failed(error, backend) from error
 
+    def in_flight(self) -> int:
+        """Return how many mails may be on the wire before the first is answered: 1 where the server does not stream."""
+        wanted = int(setting("EMAIL_IN_FLIGHT"))
+        if wanted < 2 or settings.EMAIL_BACKEND != DJANGO_SMTP:
+            return 1
+        with contextlib.suppress(ProviderUnreachable):
+            return wanted if getattr(self._connection_if_open() or self._open(), "streams", False) else 1
+        # The ordinary way says what is wrong.
+        return 1
+
+    def deliver_in_flight(
+        self, mails: Sequence[tuple[Message, RenderedEmail]]
+    ) -> Iterator[list[tuple[int, Exception | None]]]:
+        """Hand several mails off at once, and yield (number, what went wrong) for each as the answers come.
+
+        Each is named once, whatever happens. What a server has not read when it closes goes over a new connection as
+        long as every connection gets something done. Errors are those of `deliver`.
+        """
+        waiting: list[tuple[int, Mail]] = []
+        for number, (message, rendered) in enumerate(mails):
+            try:
+                waiting.append((number, enveloped(self.build(message, rendered))))
+            except Exception as error:
+                yield [(number, error)]
+        while waiting:
+            backend = self._connection_if_open()
+            # One that was idle may turn out to be closed.
+            gets_on = backend is not None
+            try:
+                backend = backend or self._open()
+            except ProviderUnreachable as error:
+                yield [(number, error) for number, _ in waiting]
+                return
+            if not isinstance(backend, EmailBackend):
+                raise TypeError("only our own SMTP backend has mails in flight")
+            sent, waiting = waiting, []
+            left = iter(sent)
+            broken: Exception | None = None
+            doubt = False
+            for answers in backend.send_in_flight([mail for _, mail in sent]):
+                known: list[tuple[int, Exception | None]] = []
+                for said, (number, mail) in zip(answers, left, strict=False):
+                    if said.unread:
+                        waiting.append((number, mail))
+                    else:
+                        known.append((number, said.error and failure_to_send(said.error, in_doubt=said.in_doubt)))
+                        gets_on = True
+                    doubt = doubt or said.in_doubt
+                    broken = said.error if said.unread or said.in_doubt else broken
+                if known:
+                    yield known
+            if broken is None:
+                return
+            self.forget_connection()
+            self._remember_silence(broken, settings.EMAIL_TIMEOUT or TIMEOUT)
+            if doubt or timed_out(broken) or not gets_on:
+                # What this one met, those behind it would meet too.
+                hopeless = doubt or timed_out(broken)
+                meaning = (
+                    ProviderUnreachable(described(broken), timezone.now()) if hopeless else failure_to_send(broken)
+                )
+                yield [(number, meaning) for number, _ in waiting]
+                return
+
     def build(self, message: Message, rendered_message: RenderedEmail) -> EmailMultiAlternatives:
         """Return the mail as Django would send it."""
         mail = _Mail(
@@ -109,6 +178,11 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
         backend: BaseEmailBackend | None = getattr(self._kept, "backend", None)
         if backend is not None and self._kept.made_for != _made_for():
             self.forget_connection()
+            return None
+        if getattr(backend, "carried", 0) >= setting("EMAIL_MAILS_PER_CONNECTION"):
+            with contextlib.suppress(OSError):
+                backend.close()  # type: ignore[union-attr]  # None has carried nothing
+            self._kept.backend = None
             return None
         return backend
 

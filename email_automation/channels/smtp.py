@@ -3,59 +3,57 @@
 from __future__ import annotations
 
 import smtplib
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 
-
-class _Progress:
-    """Remembers whether a whole mail has been written and the server's answer to it is still awaited."""
-
-    awaiting_verdict = False
-
-    def mail(self, *args: Any, **kwargs: Any) -> Any:
-        self.awaiting_verdict = False
-        return super().mail(*args, **kwargs)  # type: ignore[misc]
-
-    def data(self, msg: Any) -> Any:
-        try:
-            return super().data(msg)  # type: ignore[misc]  # smtplib's, which this is mixed into
-        except smtplib.SMTPDataError:
-            # smtplib leaves the refused mail open, and the server would refuse the next one for it.
-            self._rset()  # type: ignore[attr-defined]  # as above
-            raise
-
-    def getreply(self) -> tuple[int, bytes]:
-        reply: tuple[int, bytes] = super().getreply()  # type: ignore[misc]
-        self.awaiting_verdict = False
-        return reply
-
-    def send(self, data: Any) -> None:
-        super().send(data)  # type: ignore[misc]
-        # The end of a mail is a lone dot; only when all of it has been written can the server have accepted it.
-        written = data.encode("ascii", "surrogateescape") if isinstance(data, str) else bytes(data)
-        self.awaiting_verdict = written.endswith(b"\r\n.\r\n")
-
-
-class _SMTP(_Progress, smtplib.SMTP):
-    pass
-
-
-class _SMTP_SSL(_Progress, smtplib.SMTP_SSL):
-    pass
+from . import mime
+from .dialogue import Answer, Dialogue, Mail
 
 
 class EmailBackend(DjangoEmailBackend):
     """Django's SMTP backend; `in_doubt` tells whether a mail was handed over whole and never answered."""
 
     connection: smtplib.SMTP | None
-
-    @property
-    def connection_class(self) -> type[smtplib.SMTP]:
-        """Return the class of the connection, as Django asks for it."""
-        return _SMTP_SSL if self.use_ssl else _SMTP
+    #: Mails that this connection has carried.
+    carried = 0
+    _dialogue: Dialogue | None = None
+    _in_doubt = False
 
     @property
     def in_doubt(self) -> bool:
         """Whether the last mail was written to its end and the server has not said what it made of it."""
-        return bool(getattr(self.connection, "awaiting_verdict", False))
+        return self._in_doubt
+
+    @property
+    def streams(self) -> bool:
+        """Whether the server takes several mails before it has answered the first."""
+        return self.connection is not None and Dialogue(self.connection).streams
+
+    def send_in_flight(self, mails: Sequence[Mail]) -> Iterator[list[Answer]]:
+        """Send mails over the open connection, and yield their answers in the same order."""
+        self.carried += len(mails)
+        yield from self._talk().send(mails)
+
+    def _send(self, email_message: EmailMultiAlternatives) -> bool:
+        self._in_doubt = False
+        self.carried += 1
+        for (answer,) in self._talk().send([enveloped(email_message)]):
+            self._in_doubt = answer.in_doubt
+            if answer.error is not None:
+                raise answer.error
+        return True
+
+    def _talk(self) -> Dialogue:
+        if self.connection is None:
+            raise smtplib.SMTPServerDisconnected("the connection is not open")
+        if self._dialogue is None or self._dialogue.connection is not self.connection:
+            self._dialogue = Dialogue(self.connection)
+        return self._dialogue
+
+
+def enveloped(mail: EmailMultiAlternatives) -> Mail:
+    """Return a mail with one recipient as it goes over the wire. Raises ValueError for what cannot be written."""
+    (recipient,) = mail.recipients()
+    return Mail(mime.sender(mail.from_email), mime.envelope(recipient), mime.wire(mail))

@@ -16,14 +16,15 @@ from django.db import connection
 from courses import sites
 from courses.bulk import slices
 
-from .. import consent, words
+from .. import words
 from ..models import EmailLog, EmailQueue
 from ..templating import stored
 from . import cohort, ledger, letters, policy
 from . import message as messages
 from .calls import CallResolver
+from .handoff import HandOff
 from .message import MessageType
-from .outcome import UNREACHABLE, Outcome, Tally, trace
+from .outcome import Outcome, Tally, trace
 from .resolver import Draft, Resolver
 from .run import Run
 
@@ -132,66 +133,15 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
     if not waiting:
         return
     brand = sites.brand(rows[0].site)
-    done: tuple[EmailLog, Outcome] | None = None
-    together: list[letters.Letter] = []
-    try:
-        while waiting and not (done and done[1].unreachable):
+    with HandOff(message, tally) as hand_off:
+        while waiting and hand_off.down is None:
             row, draft = waiting.popleft()
             letter = letters.prepare(message, run, row, draft, checked.people[draft.target_id], brand)
             if isinstance(letter, Outcome):
                 tally.update(ledger.settle([row], letter))
-                continue
-            if letters.goes_together(message, letter):
-                together.append(letter)
-                continue
-            step = ledger.finish_and_begin(done, (row, letter.prepared, message.lease))
-            _note(tally, done, step.recorded)
-            # Not begun: withdrawn or taken over meanwhile; its new owner counts it.
-            done = None
-            if step.begun:
-                done = (row, letters.hand_off(letter))
-                if done[1].hard_bounce and not row.is_test:
-                    # Now and not with the next mail: that may be to the same person, whose mails this withdraws.
-                    _note(tally, done, ledger.finish(*done))
-                    done = None
-                    consent.suppress(row.recipient_id, letter.prepared.to_address, reason=consent.BOUNCE)
-    except BaseException:
-        if done is not None:
-            with contextlib.suppress(Exception):
-                _note(tally, done, ledger.finish(*done))
-        raise
-    if done is not None:
-        _note(tally, done, ledger.finish(*done))
-        if waiting:
-            # Everybody behind would meet the same, and wait for the same time-out or end in doubt too.
-            behind = Outcome(
-                status=words.PENDING,
-                reason=UNREACHABLE,
-                detail=done[1].detail,
-                ours=done[1].ours,
-                unreachable=True,
-            )
-            tally.update(ledger.settle([row for row, _ in waiting], behind))
-    for bundle in letters.bundles(together):
-        _deliver_together(message, bundle, tally)
-
-
-def _deliver_together(message: type[MessageType], bundle: Sequence[letters.Letter], tally: Tally) -> None:
-    """Hand the mails of a bundle off in one call: all begun in one write, all finished in one transaction."""
-    begun = ledger.begin_all([(letter.row, letter.prepared, message.lease) for letter in bundle])
-    going = [letter for letter in bundle if letter.row.pk in begun]
-    if not going:
-        return
-    outcome = letters.hand_off_together(going)
-    done = [(letter.row, outcome) for letter in going]
-    for each, recorded in zip(done, ledger.finish_all(done), strict=True):
-        _note(tally, each, recorded)
-
-
-def _note(tally: Tally, done: tuple[EmailLog, Outcome] | None, recorded: Outcome | None) -> None:
-    # A row that somebody took over is counted by its new owner.
-    if done is not None and recorded is not None:
-        tally.note(recorded, run_id=done[0].run_id)
+            else:
+                hand_off.take(letter)
+    hand_off.put_off([row for row, _ in waiting])
 
 
 def check(

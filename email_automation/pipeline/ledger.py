@@ -237,7 +237,11 @@ def finish_all(done: Sequence[tuple[EmailLog, Outcome]]) -> list[Outcome | None]
     delay = cache(kind.retry_delay)
     changes = [writes.Change(row, BEING_SENT, writes.ending(row, outcome, now, delay=delay)) for row, outcome in done]
     with transaction.atomic():
-        writes.change_each(changes, now)
+        complete = writes.change_each(changes, now) == len(changes)
+        if complete and not kind.wants_on_finish():
+            return [
+                writes.as_written(outcome, change.columns) for (_, outcome), change in zip(done, changes, strict=True)
+            ]
         stored = EmailLog.objects.defer("content").in_bulk([row.pk for row, _ in done])
         # The statement's own time of change says which rows were still ours.
         ours = [row for _, row in sorted(stored.items()) if row.updated_at == now]

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.template import TemplateDoesNotExist
@@ -208,6 +209,26 @@ def bundles(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
 def hand_off(letter: Letter) -> Outcome:
     """Give one mail to its channel, and say what came of it in our words."""
     return _outcome([letter], lambda: letter.channel.deliver(letter.message, letter.rendered))
+
+
+def in_flight(letter: Letter) -> int:
+    """Return how many mails may be handed off before the first is answered; 1 for transactional ones."""
+    offered = getattr(letter.channel, "in_flight", None)
+    return offered() if offered is not None and not letter.message.options["transactional"] else 1
+
+
+def hand_off_in_flight(letters: Sequence[Letter]) -> Iterator[list[tuple[Letter, Outcome]]]:
+    """Give mails to their channel without waiting for answers, and yield what came of each, as the answers come."""
+    mails = [(letter.message, letter.rendered) for letter in letters]
+    for answers in letters[0].channel.deliver_in_flight(mails):
+        yield [(letters[number], _outcome([letters[number]], partial(_repeat, error))) for number, error in answers]
+
+
+def _repeat(error: Exception | None) -> str:
+    """Return or raise what a channel has said already."""
+    if error is not None:
+        raise error
+    return ""
 
 
 def hand_off_together(letters: Sequence[Letter]) -> Outcome:
