@@ -82,14 +82,16 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
             raise self._failed(error, backend) from error
 
     def in_flight(self) -> int:
-        """Return how many mails may be on the wire before the first is answered: 1 where the server does not stream."""
-        wanted = int(setting("EMAIL_IN_FLIGHT"))
-        if wanted < 2 or settings.EMAIL_BACKEND != DJANGO_SMTP:
-            return 1
-        with contextlib.suppress(ProviderUnreachable):
-            return wanted if getattr(self._connection_if_open() or self._open(), "streams", False) else 1
-        # The ordinary way says what is wrong.
-        return 1
+        """Return how many mails may be on the wire before the first is answered.
+
+        1 without an open connection: a first mail goes alone and shows how the server is. 1 where it does not stream.
+        """
+        backend = self._connection_if_open()
+        streams = False
+        if isinstance(backend, EmailBackend):
+            with contextlib.suppress(OSError):
+                streams = backend.streams
+        return max(int(setting("EMAIL_IN_FLIGHT")), 1) if streams else 1
 
     def deliver_in_flight(
         self, mails: Sequence[tuple[Message, RenderedEmail]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate, make_msgid, parseaddr
 from functools import lru_cache
 from typing import Final
 
@@ -49,7 +49,8 @@ def sender(address: str) -> str:
 
 def envelope(address: str) -> str:
     """Return what MAIL and RCPT name. Raises ValueError."""
-    return str(sanitize_address(address, settings.DEFAULT_CHARSET))
+    written = sanitize_address(address, settings.DEFAULT_CHARSET)
+    return parseaddr(written)[1] or written
 
 
 def _joined(mail: EmailMultiAlternatives) -> bytes:

@@ -28,8 +28,8 @@ class EmailBackend(DjangoEmailBackend):
 
     @property
     def streams(self) -> bool:
-        """Whether the server takes several mails before it has answered the first."""
-        return self.connection is not None and Dialogue(self.connection).streams
+        """Whether the server takes several mails before it has answered the first. Raises OSError as sending does."""
+        return self._talk().streams
 
     def send_in_flight(self, mails: Sequence[Mail]) -> Iterator[list[Answer]]:
         """Send mails over the open connection, and yield their answers in the same order."""
@@ -49,6 +49,8 @@ class EmailBackend(DjangoEmailBackend):
         if self.connection is None:
             raise smtplib.SMTPServerDisconnected("the connection is not open")
         if self._dialogue is None or self._dialogue.connection is not self.connection:
+            # Told already where there was a login or TLS; what the server offers is known only then.
+            self.connection.ehlo_or_helo_if_needed()
             self._dialogue = Dialogue(self.connection)
         return self._dialogue
 

@@ -89,9 +89,12 @@ class HandOff:
     def _fly(self) -> None:
         """Begin the mails that wait for each other in one write, and finish each with its answer."""
         flying, self._flying = self._flying, []
+        if not flying:
+            return
         if self.down is not None:
             self.put_off([letter.row for letter in flying])
             return
+        self._finish()
         begun = ledger.begin_all([(letter.row, letter.prepared, self._message.lease) for letter in flying])
         going = [letter for letter in flying if letter.row.pk in begun]
         for answers in letters.hand_off_in_flight(going) if going else ():
