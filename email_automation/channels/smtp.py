@@ -34,7 +34,12 @@ class EmailBackend(DjangoEmailBackend):
     def send_in_flight(self, mails: Sequence[Mail]) -> Iterator[list[Answer]]:
         """Send mails over the open connection, and yield their answers in the same order."""
         self.carried += len(mails)
-        yield from self._talk().send(mails)
+        try:
+            dialogue = self._talk()
+        except OSError as error:
+            yield [Answer(error, unread=True) for _ in mails]
+        else:
+            yield from dialogue.send(mails)
 
     def _send(self, email_message: EmailMultiAlternatives) -> bool:
         self._in_doubt = False

@@ -15,6 +15,7 @@ from email_automation import words
 from email_automation.models import EmailLog, MessageRun
 from tests.crowd import learners_due
 from tests.processes import Project, wait_until
+from tests.relay import Relay
 from tests.smtp import Server, stalls
 
 from .conftest import DAY, NUDGE, age_leases, figures, make_due
@@ -79,6 +80,24 @@ def test_case_013_killed_workers_cost_no_transactional_mail_and_at_most_one_is_d
     assert len(copies) == 500
     assert max(copies.values()) <= 2
     assert sum(copies.values()) - 500 <= PROCESSES
+
+
+@pytest.mark.parametrize("window", [1, 8])
+def test_a_kill_leaves_at_most_the_window_in_doubt(cadence: Project, window: int) -> None:
+    learners_due(60, day=DAY)
+    with Relay.running(distance=0.2) as relay:
+        cadence.environment |= {"EMAIL_URL": f"smtp://127.0.0.1:{relay.port}", "EMAIL_IN_FLIGHT": str(window)}
+        command = cadence.start(*NUDGE)
+        wait_until(lambda: len(relay.taken) >= 3 * window, "some mails are out", process=command)
+        command.kill()
+    assert EmailLog.objects.filter(status=words.SENDING).count() <= window
+    with Relay.running() as relay:
+        cadence.environment["EMAIL_URL"] = f"smtp://127.0.0.1:{relay.port}"
+        age_leases()
+        cadence.run("process_email_queue")
+    found = statuses()
+    assert found[words.UNKNOWN] <= window
+    assert found[words.UNKNOWN] + found[words.SENT] == 60
 
 
 @with_redis
