@@ -87,7 +87,7 @@ def test_a_kill_leaves_at_most_the_window_in_doubt(cadence: Project, window: int
     learners_due(60, day=DAY)
     with Relay.running(distance=0.2) as relay:
         cadence.environment |= {"EMAIL_URL": f"smtp://127.0.0.1:{relay.port}", "EMAIL_IN_FLIGHT": str(window)}
-        command = cadence.start(*NUDGE)
+        command = cadence.command(*NUDGE)
         wait_until(lambda: len(relay.taken) >= 3 * window, "some mails are out", process=command)
         command.kill()
     assert EmailLog.objects.filter(status=words.SENDING).count() <= window
