@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from email.utils import formataddr, parseaddr
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -23,8 +24,12 @@ def clean(value: str) -> str:
 
 def sender(brand: Mapping[str, Any], from_name: str) -> str:
     """Return the From header: the rendered name, and the site's address or else DEFAULT_FROM_EMAIL's."""
-    _, address = parseaddr(str(brand.get("from_address") or settings.DEFAULT_FROM_EMAIL))
-    return formataddr((clean(from_name), address))
+    return _named(str(brand.get("from_address") or settings.DEFAULT_FROM_EMAIL), str(from_name))
+
+
+@lru_cache(maxsize=256)
+def _named(address: str, name: str) -> str:
+    return formataddr((clean(name), parseaddr(address)[1]))
 
 
 def message_id(message_uuid: UUID, domain: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -47,6 +48,7 @@ class SiteLinks:
         return tracked(url, source=self._source, campaign=self._campaign, term=self._term)
 
 
+@lru_cache(maxsize=4096)
 def tracked(url: str, *, source: str, campaign: str, term: str) -> str:
     """Return `url` with the utm values of a mail added; values that are in its query already stay, empty ones are left
     out.

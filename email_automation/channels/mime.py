@@ -23,6 +23,10 @@ LONGEST_LINE: Final = 998
 _NAME: Final = re.compile(r"[!-9;-~]+")
 # One line, or one that Django has folded; nothing in it can end the header.
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]*(?:\n[ \t][\t\x20-\x7e]*)*")
+#: An address that Django would leave as it is, after a parser that takes longer than the rest of the mail.
+_ORDINARY: Final = re.compile(
+    r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?\.)+[a-z]{2,60}"
+)
 _CHARSET: Final = "utf-8"
 #: Written by Django itself, not from the further headers.
 _OWN: Final = frozenset({"from", "to", "cc", "reply-to"})
@@ -49,6 +53,8 @@ def sender(address: str) -> str:
 
 def envelope(address: str) -> str:
     """Return what MAIL and RCPT name. Raises ValueError."""
+    if _ORDINARY.fullmatch(address):
+        return address
     written = sanitize_address(address, settings.DEFAULT_CHARSET)
     return parseaddr(written)[1] or written
 

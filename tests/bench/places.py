@@ -65,12 +65,13 @@ def free_port() -> int:
 
 
 class RunningSink:
-    """The SMTP sink in its own process."""
+    """The SMTP sink in its own process, at a distance of so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, distance: float = 0, *, plain: bool = False) -> None:
         self.port = free_port()
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("sink.py")), str(self.port)],
+            [sys.executable, str(Path(__file__).with_name("sink.py")), str(self.port), str(distance)]
+            + ["plain"] * plain,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

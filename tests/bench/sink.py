@@ -1,7 +1,8 @@
-"""An SMTP server that takes every mail and keeps none, in a process of its own: `python sink.py PORT`.
+"""An SMTP server that takes every mail and keeps none, in a process of its own: `python sink.py PORT [SECONDS [plain]]`.
 
-It offers what a plain relay offers, answers at once, and counts. A line on standard input is answered with the number
-of mails taken so far and the seconds between the first and the last.
+It offers what a modern relay offers, or with `plain` only what any does, and lets each answer arrive SECONDS after it
+was given, as a server at that distance would. A line on standard input is answered with the number of mails taken so
+far and the seconds between the first and the last.
 """
 
 from __future__ import annotations
@@ -19,29 +20,6 @@ class Sink:
         self.first = 0.0
         self.last = 0.0
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Speak SMTP with one client until it leaves."""
-        writer.write(b"220 sink ESMTP\r\n")
-        try:
-            while line := await reader.readline():
-                verb = line[:4].upper()
-                if verb == b"EHLO":
-                    writer.write(b"250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")
-                elif verb == b"DATA":
-                    writer.write(b"354 go on\r\n")
-                    await reader.readuntil(b"\r\n.\r\n")
-                    self.count()
-                    writer.write(b"250 taken\r\n")
-                elif verb == b"QUIT":
-                    writer.write(b"221 bye\r\n")
-                    break
-                else:
-                    writer.write(b"250 ok\r\n")
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
     def count(self) -> None:
         """Note one more mail."""
         self.last = time.monotonic()
@@ -55,16 +33,86 @@ class Sink:
         return line
 
 
-async def main(port: int) -> None:
+class Dialogue(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, sink: Sink, distance: float, offers: bytes) -> None:
+        self.sink, self.distance, self.offers = sink, distance, offers
+        self.buffer = bytearray()
+        self.wanted = 0
+        self.in_data = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.say([b"220 sink ESMTP\r\n"])
+
+    def data_received(self, data: bytes) -> None:
+        """Do what has come in, and answer all of it in one write."""
+        self.buffer += data
+        answers: list[bytes] = []
+        while (answer := self.step()) is not None:
+            answers.append(answer)
+        if answers:
+            self.say(answers)
+
+    def step(self) -> bytes | None:
+        """Return the answer to the next command or mail, None until it is whole."""
+        if self.wanted:
+            if len(self.buffer) < self.wanted:
+                return None
+            del self.buffer[: self.wanted]
+            self.wanted = 0
+            self.sink.count()
+            return b"250 taken\r\n"
+        end = self.buffer.find(b"\r\n.\r\n" if self.in_data else b"\r\n")
+        if end < 0:
+            return None
+        if self.in_data:
+            del self.buffer[: end + 5]
+            self.in_data = False
+            self.sink.count()
+            return b"250 taken\r\n"
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 2]
+        match line[:4].upper():
+            case b"BDAT":
+                self.wanted = int(line.split()[1])
+                return b""
+            case b"DATA":
+                self.in_data = True
+                return b"354 go on\r\n"
+            case b"EHLO":
+                return self.offers
+            case b"QUIT":
+                asyncio.get_running_loop().call_later(self.distance + 0.01, self.transport.close)
+                return b"221 bye\r\n"
+        return b"250 ok\r\n"
+
+    def say(self, answers: list[bytes]) -> None:
+        """Let answers arrive."""
+        data = b"".join(answers)
+        if self.distance:
+            asyncio.get_running_loop().call_later(self.distance, self.transport.write, data)
+        else:
+            self.transport.write(data)
+
+
+async def main(port: int, distance: float, *, plain: bool) -> None:
     """Serve until standard input ends."""
     sink = Sink()
-    server = await asyncio.start_server(sink.serve, "127.0.0.1", port, limit=2**20)
-    print("ready", flush=True)
+    offers = b"250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+    if not plain:
+        offers = b"250-sink\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
     loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Dialogue(sink, distance, offers), "127.0.0.1", port)
+    print("ready", flush=True)
     async with server:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             print(sink.report() if line.strip() == "report" else str(sink.taken), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    given = sys.argv[1:]
+    asyncio.run(main(int(given[0]), float(given[1]) if len(given) > 1 else 0.0, plain="plain" in given))
