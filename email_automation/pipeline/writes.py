@@ -158,17 +158,26 @@ def change_each(changes: Sequence[Change], now: datetime) -> int:
     assignments, values = [f"{_quoted('updated_at')} = %s"], [_stored("updated_at", now)]
     for name in ordered:
         column, cases = _quoted(name), [change for change in changes if name in change.columns]
+        first = cases[0].columns[name]
+        if len(cases) == len(changes) and all(change.columns[name] == first for change in cases):
+            # Most columns of mails that go out together; asking for each row by name costs the database more.
+            assignments.append(f"{column} = %s")
+            values.append(_stored(name, first))
+            continue
         whens = " ".join(["WHEN %s THEN %s"] * len(cases))
         assignments.append(f"{column} = CASE {_quoted('id')} {whens} ELSE {column} END")
         for change in cases:
             values += [change.row.pk, _stored(name, change.columns[name])]
     conditions = []
+    held: dict[tuple[Any, tuple[str, ...]], list[int]] = {}
     for row, statuses, _ in changes:
-        allowed = ", ".join(["%s"] * len(statuses))
+        held.setdefault((row.claim_token, statuses), []).append(row.pk)
+    for (token, statuses), ids in held.items():
+        among, allowed = (", ".join(["%s"] * len(each)) for each in (ids, statuses))
         conditions.append(
-            f"({_quoted('id')} = %s AND {_quoted('claim_token')} = %s AND {_quoted('status')} IN ({allowed}))"
+            f"({_quoted('id')} IN ({among}) AND {_quoted('claim_token')} = %s AND {_quoted('status')} IN ({allowed}))"
         )
-        values += [row.pk, _stored("claim_token", row.claim_token), *statuses]
+        values += [*ids, _stored("claim_token", token), *statuses]
     table = connection.ops.quote_name(EmailLog._meta.db_table)
     # Every name in it is a column's, every value a parameter.
     statement = f"UPDATE {table} SET {', '.join(assignments)} WHERE {' OR '.join(conditions)}"  # noqa: S608
