@@ -24,6 +24,8 @@ CHANNELS: Final = "openedx.ace.channel"
 POLICY: Final = "bulk_email_optout"
 PARTS: Final = ("subject.txt", "from_name.txt", "body.txt", "head.html", "body.html")
 SMTP: Final = "smtp.EmailBackend"
+#: More would only be more in doubt when a worker dies: a slice has no more mails.
+MOST_IN_FLIGHT = 50
 MAIL_CHANNEL_SETTINGS: Final = ("ACE_CHANNEL_DEFAULT_EMAIL", "ACE_CHANNEL_TRANSACTIONAL_EMAIL")
 PROVIDERS: Final = "anymail.backends."
 DATABASE_SCHEDULER: Final = "django_celery_beat.schedulers"
@@ -98,6 +100,18 @@ def check_values(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             lambda value: _is_whole(value, at_least=0),
             "a whole number of at least 0; 0 keeps no content",
             "E004",
+        ),
+        (
+            "EMAIL_IN_FLIGHT",
+            lambda value: _is_whole(value, at_least=1) and value <= MOST_IN_FLIGHT,
+            f"a whole number from 1 to {MOST_IN_FLIGHT}; 1 waits for each answer",
+            "E040",
+        ),
+        (
+            "EMAIL_MAILS_PER_CONNECTION",
+            lambda value: _is_whole(value, at_least=1),
+            "a whole number of at least 1",
+            "E041",
         ),
         ("EMAIL_RATE_PER_SECOND", _is_rate, "a number above 0, or None for no limit", "E005"),
     ]
