@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator
 from email.utils import formatdate, make_msgid, parseaddr
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -41,7 +41,9 @@ def wire(mail: EmailMultiAlternatives) -> bytes:
     try:
         return _joined(mail)
     except (_Unusual, UnicodeEncodeError):
-        whole: bytes = mail.message().as_bytes(linesep="\r\n")
+        # Django's own class, which takes the line ends.
+        message: Any = mail.message()
+        whole: bytes = message.as_bytes(linesep="\r\n")
         return whole
 
 
@@ -62,9 +64,10 @@ def envelope(address: str) -> str:
 def _joined(mail: EmailMultiAlternatives) -> bytes:
     if mail.attachments or mail.cc or mail.encoding or settings.DEFAULT_CHARSET != _CHARSET or not mail.body:
         raise _Unusual
-    if [each.mimetype for each in mail.alternatives] != ["text/html"]:
+    (content, kind), *others = mail.alternatives or [("", "")]
+    if kind != "text/html" or others:
         raise _Unusual
-    parts = [_part("plain", mail.body), _part("html", str(mail.alternatives[0].content))]
+    parts = [_part("plain", str(mail.body)), _part("html", str(content))]
     while any((boundary := f"=_{secrets.token_hex(12)}").encode() in part for part in parts):
         pass
     lines = [f'Content-Type: multipart/alternative; boundary="{boundary}"', "MIME-Version: 1.0", *_headers(mail)]

@@ -220,7 +220,7 @@ def _files_of(channel: Channel, letter: Message) -> _Files | None:
 def _templates(channel: Channel, letter: Message) -> tuple[base.Template, ...] | None:
     folder = f"{letter.app_label}/edx_ace/{letter.name}/{channel.channel_type.value}"
     names = [f"{folder}/{each.name.replace('_html', '.html')}" for each in attr.fields(RenderedEmail)]
-    found = [loader.get_template(name if name.endswith(".html") else f"{name}.txt") for name in names]
+    found: list[Any] = [loader.get_template(name if name.endswith(".html") else f"{name}.txt") for name in names]
     return tuple(each.template for each in found) if all(isinstance(each, Template) for each in found) else None
 
 

@@ -192,7 +192,7 @@ class _Reader:
                 self.condition(condition)
             self.all(nodelist)
 
-    def for_(self, node: defaulttags.ForNode) -> None:
+    def for_(self, node: Any) -> None:
         paths = self.stands_for(node.sequence)
         if not all(self.is_container(path) for path in paths) or (paths and len(node.loopvars) > 1):
             raise Misuse(f"{node.sequence.token} is gone through")
@@ -221,7 +221,7 @@ class _Reader:
             self.name(name, expression)
         self.named(node.template)
 
-    def translate(self, node: i18n.TranslateNode) -> None:
+    def translate(self, node: Any) -> None:
         for expression in (node.filter_expression, node.message_context):
             if expression is not None and (expression.filters or isinstance(expression.var, base.Variable)):
                 self.constant(expression)
@@ -231,7 +231,7 @@ class _Reader:
         if expression.filters or expression.var.lookups is not None:
             raise Misuse(f"{expression.token} is translated")
 
-    def sentence(self, node: i18n.BlockTranslateNode) -> None:
+    def sentence(self, node: Any) -> None:
         for name, expression in node.extra_context.items():
             self.name(name, expression)
         for expression in (node.counter, node.message_context):

@@ -220,7 +220,7 @@ def test_mails_in_flight_are_begun_in_one_write(relay: Relay, due: Any, number: 
         connection,
     ) as queries:
         assert run().sent == number
-    begun = [query for query in queries if '"attempts" = CASE' in query["sql"].replace("`", '"')]
+    begun = [query for query in queries if '"message_id" = ' in query["sql"].replace("`", '"')]
     # The first alone, and the rest of the slice.
     assert len(begun) == 2
 
