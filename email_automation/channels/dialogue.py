@@ -6,9 +6,11 @@ Every mail gets exactly one answer, also when the connection breaks at any byte.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -56,6 +58,9 @@ class Dialogue:
         self._buffer = bytearray()
         #: Whether a transaction may have been left open, and has to be reset before the next.
         self._unclean = False
+        # Otherwise the end of one mail waits for the server's system to confirm the one before.
+        with contextlib.suppress(OSError, AttributeError):
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def pipelines(self) -> bool:

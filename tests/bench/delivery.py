@@ -1,74 +1,84 @@
-"""A nudge to many learners through two workers to an SMTP sink: ours, and plain edx-ace on the same work."""
+"""A nudge to many learners, from the first call to the last mail at an SMTP sink: ours, and peers on the same work."""
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import date
+from functools import partial
 
 from django.conf import settings
 
 from email_automation.pipeline import dispatch, message
 
-from . import data, peer
-from .places import BROKER, PEER_BROKER, RunningSink, Workers, database_url
+from . import data, peer, queues
+from .places import BROKER, PEER_BROKER, Result, RunningSink, Workers, database_url
 
 DAY = date(2026, 3, 1)
 
 
-@dataclass
-class Result:
-    """One run: mails per second from the first call to the last mail, processor seconds, memory."""
-
-    rate: float
-    cpu_per_thousand: float
-    first_kib: int
-    last_kib: int
+#: Mails of one run, fewer to try it.
+NUDGES = int(os.environ.get("CADENCE_BENCH_NUDGES", "20000"))
+OURS, EDX_ACE = "Cadence", "edx-ace django_email, one task per message"
 
 
-def measure(number: int = 20_000, *, runs: int = 3) -> None:
-    """Print both designs' figures, run in turn, and their ratios."""
+def measure(number: int = NUDGES, *, runs: int = 3) -> None:
+    """Print the figures of every design, run in turn, and how many times faster ours is."""
     courses = data.make_courses(40)
     sink = RunningSink()
+    # Set for this process too: the peers' queues are filled here.
+    os.environ["EMAIL_URL"] = f"smtp://127.0.0.1:{sink.port}"
     environment = {
         "DATABASE_URL": database_url(),
-        "EMAIL_URL": f"smtp://127.0.0.1:{sink.port}",
+        "EMAIL_URL": os.environ["EMAIL_URL"],
         "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
         "LOG_LEVEL": "ERROR",
     }
-    designs = {
-        "cadence": (Workers("lms", BROKER, {**environment, "CELERY_BROKER_URL": BROKER}), _ours),
-        "edx-ace, one task per message": (
-            Workers("tests.bench.peer", PEER_BROKER, {**environment, "CELERY_BROKER_URL": PEER_BROKER}),
-            peer.send_all,
+    ours = {**environment, "CELERY_BROKER_URL": BROKER}
+    theirs = {**environment, "CELERY_BROKER_URL": PEER_BROKER}
+    designs: dict[str, Callable[[], Result]] = {
+        OURS: partial(_through, Workers("lms", BROKER, ours), sink, _ours, number),
+        "Cadence, every mail rendered in full": partial(
+            _through, Workers("tests.bench.full", BROKER, ours), sink, _ours, number
         ),
+        "Cadence, each answer waited for": partial(
+            _through, Workers("lms", BROKER, {**ours, "EMAIL_IN_FLIGHT": "1"}), sink, _ours, number
+        ),
+        EDX_ACE: partial(_through, Workers("tests.bench.peer", PEER_BROKER, theirs), sink, peer.send_all, number),
+        "django-post_office, two processes": partial(queues.post_office, sink, number),
+        "django-mailer, two processes": partial(queues.mailer, sink, number),
+        "smtplib, ready-made bytes, one connection": partial(queues.raw, sink, number),
     }
     results: dict[str, list[Result]] = {name: [] for name in designs}
-    print(f"\n{number:,} nudges through two workers to an SMTP sink, median of {runs}")
+    print(f"\n{number:,} nudges to an SMTP sink, medians of {runs}")
     try:
         for _ in range(runs):
-            for name, (workers, start) in designs.items():
+            for name, run in designs.items():
                 data.empty()
                 data.fill(due=number, others=0, day=DAY, courses=courses)
-                workers.start()
-                try:
-                    results[name].append(_run(workers, sink, start, number))
-                finally:
-                    workers.stop()
+                results[name].append(run())
     finally:
         sink.stop()
     medians = {name: _median(found) for name, found in results.items()}
+    print("| design | msg/s | sending only | CPU s per 1,000 | worker MiB, first → last | Cadence is faster by |")
+    print("|---|---|---|---|---|---|")
     for name, result in medians.items():
+        memory = f"{result.first_kib / 1024:.0f} → {result.last_kib / 1024:.0f}" if result.last_kib else "–"
         print(
-            f"  {name:<30} {result.rate:8.0f} msg/s  {result.cpu_per_thousand:6.2f} CPU s per 1,000  "
-            f"worker memory {result.first_kib / 1024:.0f} -> {result.last_kib / 1024:.0f} MiB"
+            f"| {name} | {result.rate:,.0f} | {result.sending_rate:,.0f} | {result.cpu_per_thousand:.2f} | {memory} | "
+            f"{medians[OURS].rate / result.rate:.1f} |"
         )
-    ours, theirs = medians.values()
-    print(
-        f"  ratio {ours.rate / theirs.rate:.1f} in msg/s, {theirs.cpu_per_thousand / ours.cpu_per_thousand:.1f} in CPU"
-    )
+
+
+def _through(workers: Workers, sink: RunningSink, start: Callable[[], None], number: int) -> Result:
+    workers.start()
+    try:
+        return _run(workers, sink, start, number)
+    finally:
+        workers.stop()
 
 
 def _run(workers: Workers, sink: RunningSink, start: Callable[[], None], number: int) -> Result:
@@ -86,6 +96,7 @@ def _run(workers: Workers, sink: RunningSink, start: Callable[[], None], number:
     quarter = max(len(workers.resident_kib) // 4, 1)
     return Result(
         rate=number / seconds,
+        sending_rate=number / seconds,
         cpu_per_thousand=(workers.cpu_seconds() - cpu) / number * 1000,
         first_kib=max(workers.resident_kib[:quarter], default=0),
         last_kib=max(workers.resident_kib[-quarter:], default=0),
@@ -98,9 +109,4 @@ def _ours() -> None:
 
 
 def _median(results: list[Result]) -> Result:
-    return Result(
-        *(
-            statistics.median(getattr(result, name) for result in results)
-            for name in ("rate", "cpu_per_thousand", "first_kib", "last_kib")
-        )
-    )
+    return Result(*(statistics.median(getattr(result, each.name) for result in results) for each in fields(Result)))

@@ -6,6 +6,7 @@ The same templates, context and learners; whole messages in the broker, no ledge
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -42,30 +43,36 @@ def send(text: str) -> None:
 
 def send_all() -> None:
     """Make every due learner's message and a task for it."""
+    # By its address: the environment names the broker of the other design.
+    with app.connection_for_write(PEER_BROKER) as connection:
+        producer = connection.Producer(auto_declare=False)
+        for letter in messages():
+            send.apply_async(args=[str(letter)], producer=producer)
+
+
+def messages() -> Iterator[Message]:
+    """Yield every due learner's message."""
     kind = message.get("recurringnudge_day3")
     run = Run.starting(kind.label(), settings.SITE_ID, day=DAY)
     resolver, brand = kind.resolver(), sites.brand(Site.objects.get(pk=settings.SITE_ID))
     targets = [row.target_id for page in resolver.audience(run) for row in page]
-    # By its address: the environment names the broker of the other design.
-    with app.connection_for_write(PEER_BROKER) as connection:
-        producer = connection.Producer(auto_declare=False)
-        for batch in slices(targets, 500):
-            drafts = resolver.drafts(run, batch)
-            people, _ = policy.refusals(kind, drafts)
-            for draft in drafts:
-                person = people[draft.target_id]
-                context: dict[str, Any] = {
-                    **draft.shared,
-                    "user": person.names,
-                    "brand": dict(brand),
-                    "site_name": brand["name"],
-                    "site_url": brand["url"],
-                    "unsubscribe_url": consent.unsubscribe_url(brand["url"], draft.user_id, kind.category, {}),
-                    "preferences_url": consent.preferences_url(brand["url"], draft.user_id),
-                    "language": draft.language,
-                    "direction": "ltr",
-                    "is_test": False,
-                }
-                letter = kind().personalize(Recipient(draft.user_id, person.address), draft.language, context)
-                letter.options = {"override_default_channel": "django_email"}
-                send.apply_async(args=[str(letter)], producer=producer)
+    for batch in slices(targets, 500):
+        drafts = resolver.drafts(run, batch)
+        people, _ = policy.refusals(kind, drafts)
+        for draft in drafts:
+            person = people[draft.target_id]
+            context: dict[str, Any] = {
+                **draft.shared,
+                "user": person.names,
+                "brand": dict(brand),
+                "site_name": brand["name"],
+                "site_url": brand["url"],
+                "unsubscribe_url": consent.unsubscribe_url(brand["url"], draft.user_id, kind.category, {}),
+                "preferences_url": consent.preferences_url(brand["url"], draft.user_id),
+                "language": draft.language,
+                "direction": "ltr",
+                "is_test": False,
+            }
+            letter = kind().personalize(Recipient(draft.user_id, person.address), draft.language, context)
+            letter.options = {"override_default_channel": "django_email"}
+            yield letter

@@ -64,6 +64,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass
+class Result:
+    """One run: mails per second from the first call to the last mail and while sending only, processor seconds, and the
+    workers' memory in the first and the last quarter.
+    """
+
+    rate: float
+    sending_rate: float
+    cpu_per_thousand: float
+    first_kib: float = 0
+    last_kib: float = 0
+
+
 class RunningSink:
     """The SMTP sink in its own process, at a distance of so many seconds."""
 

@@ -1,4 +1,4 @@
-"""An SMTP server that takes every mail and keeps none, in a process of its own: `python sink.py PORT [SECONDS [plain]]`.
+"""An SMTP server that takes every mail and keeps none, in a process of its own: `python sink.py PORT SECONDS [plain]`.
 
 It offers what a modern relay offers, or with `plain` only what any does, and lets each answer arrive SECONDS after it
 was given, as a server at that distance would. A line on standard input is answered with the number of mails taken so
