@@ -17,6 +17,7 @@ from edx_ace.policy import policies
 
 from courses.alerts import Alert
 from email_automation.braze_standin.server import BrazeStandIn
+from email_automation.pipeline import cohort
 from email_automation.templating import stored
 from tests import sinks
 from tests.mail.stock import Undefined
@@ -57,8 +58,9 @@ def _clean_cache() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_edited_templates() -> None:
-    """Start each test as a process that has not looked for edited templates yet."""
+    """Start each test as a process that has not looked for edited templates yet, and has rendered nothing."""
     stored.forget()
+    cohort.forget()
 
 
 @pytest.fixture
