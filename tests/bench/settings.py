@@ -6,7 +6,7 @@ from lms.envs.derive import derive
 SECRET_KEY = "bench-only"
 ALLOWED_HOSTS = ["*"]
 DEBUG = False
-ACE_ENABLED_CHANNELS = ["django_mail", "django_email"]
+ACE_ENABLED_CHANNELS = ["django_mail", "django_email", "braze_campaign"]
 ACE_ENABLED_POLICIES = []
 derive(globals())
 
