@@ -32,7 +32,7 @@ setup(
             "subsidy_requests*",
         ]
     ),
-    package_data={"": ["templates/**/*", "locale/**/*", "static/**/*", "py.typed"]},
+    package_data={"": ["templates/**/*", "locale/**/*", "static/**/*", "dictionaries/*", "py.typed"]},
     install_requires=requirements("base"),
     extras_require={
         "mysql": requirements("mysql"),

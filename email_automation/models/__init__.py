@@ -1,6 +1,7 @@
 """The engine's tables: the ledger of mails and its runs, the outbox, templates, consent, and weekly figures."""
 
-from .log import EmailLog, MessageRun, pack_content
+from .content import pack_content
+from .log import EmailLog, MessageRun
 from .outbox import EmailQueue
 from .preference import CourseOptOut, EmailPreference, SuppressedAddress
 from .progress import WeeklyProgressReport

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-import zlib
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from courses.models import Course, Enrollment, Payment
 
 from .. import words
+from .content import unpack_content
 
 MESSAGE_UUID_NAMESPACE = uuid.UUID("5b0c4e3a-6d0e-5d0b-9a52-0d9b7c0f7f11")
 
@@ -130,10 +129,4 @@ class EmailLog(models.Model):
         """Return {subject, html, text, headers} as sent, or None when it was not kept."""
         if self.content is None:
             return None
-        content: dict[str, Any] = json.loads(zlib.decompress(bytes(self.content)))
-        return content
-
-
-def pack_content(content: dict[str, Any]) -> bytes:
-    """Compress {subject, html, text, headers} for `EmailLog.content`."""
-    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), 6)
+        return unpack_content(bytes(self.content))
