@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from django.conf import settings
 from django.utils import formats, translation
@@ -28,7 +29,11 @@ def wishes_of(user_ids: Collection[int]) -> dict[int, str]:
 
 def long_date(moment: datetime | date, language: str) -> str:
     """Return a day as long text in a language, for example `8 de agosto de 2017`; of a moment its UTC day."""
-    day = moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
+    return _long_day(moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment, language)
+
+
+@lru_cache(maxsize=1024)
+def _long_day(day: date, language: str) -> str:
     with translation.override(language):
         # English alone abbreviates months in its date format (N); F is the full name in every language.
         return formats.date_format(day, formats.get_format("DATE_FORMAT").replace("N", "F"))

@@ -147,7 +147,7 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list
         mine.update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
         return list(
             EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
-            .select_related("recipient", "site", "queued")
+            .select_related("site", "queued")
             .defer("content")
             .order_by("priority", "next_attempt_at", "id")
         )
