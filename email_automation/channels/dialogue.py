@@ -59,8 +59,9 @@ class Dialogue:
         #: Whether a transaction may have been left open, and has to be reset before the next.
         self._unclean = False
         # Otherwise the end of one mail waits for the server's system to confirm the one before.
-        with contextlib.suppress(OSError, AttributeError):
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def pipelines(self) -> bool:
