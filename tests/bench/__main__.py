@@ -1,4 +1,4 @@
-"""`python -m tests.bench [planning] [delivery] [distance] [admin] [goals] [licenses]`: those that are named, or all."""
+"""`python -m tests.bench [planning] [delivery] [distance] [priority] [admin] [goals] [licenses]`: some, or all."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ def main(wanted: set[str]) -> None:
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        from . import admin, delivery, distance, goals, licenses, planning
+        from . import admin, delivery, distance, goals, licenses, planning, priority
 
         measurements = {
             "planning": planning.measure,
             "delivery": delivery.measure,
             "distance": distance.measure,
+            "priority": priority.measure,
             "admin": admin.measure,
             "goals": goals.measure,
             "licenses": licenses.measure,
