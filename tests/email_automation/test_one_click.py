@@ -243,8 +243,8 @@ def test_case_018_a_token_that_is_forged_foreign_or_old_is_a_404_that_changes_no
     person, other = people
     link = link_of(mail_of(server, person))
     token = token_of(link)
-    course = Course.objects.first()
-    assert course is not None
+    # Some mails are about no course; a token for one is foreign all the same.
+    course = Course.objects.first() or factories.CourseFactory()
     bad = [
         swapped(token, [other.pk, kind.category, 0]),
         swapped(token, [person.pk, "admin" if kind.category != "admin" else "goal", 0]),
