@@ -43,9 +43,9 @@ def edited(kind: type[MessageType], part: str, given: dict[str, Any], made: Edit
 def says_the_same(kind: type[MessageType], language: str, given: dict[str, Any]) -> None:
     made = Edited(sources(kind, language))
     with translation.override(language):
-        both = [(files(kind, part, given), edited(kind, part, given, made)) for part in ("subject.txt", "body.txt")]
-        for theirs, ours in both:
-            assert tidy(ours) == tidy(theirs)
+        # Blanks of a subject are joined before it goes out.
+        for part, plain in (("subject.txt", one_line), ("body.txt", tidy)):
+            assert plain(edited(kind, part, given, made)) == plain(files(kind, part, given))
         theirs, ours = (
             Page(render(kind, "body.html", given, *more)) for render, more in ((files, ()), (edited, (made,)))
         )
