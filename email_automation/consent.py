@@ -10,6 +10,8 @@ and by a keyed digest, which holds for everybody who has it and outlives them.
 
 from __future__ import annotations
 
+import hmac
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +19,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.signing import BadSignature, Signer
+from django.core.signing import BadSignature, Signer, b64_encode
 from django.db import IntegrityError, transaction
 from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.encoding import force_bytes
 from django.utils.functional import Promise
 from django.utils.translation import get_language
 
@@ -39,6 +42,8 @@ COURSE = "course"
 BOUNCE = "bounce"
 COMPLAINT = "complaint"
 ERASED = "erased"
+#: As Django's serializer writes it, with an encoder that is made once.
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
 #: What a person can switch: everything at once, and each category.
 SWITCHES = frozenset({"is_subscribed", *(f"{category}_emails" for category in words.CATEGORIES)})
 
@@ -257,7 +262,9 @@ def forget(user_id: int) -> dict[str, int]:
 
 
 def _digest(address: str, key: str | bytes) -> str:
-    return salted_hmac("email_automation.address", _normal(address), secret=key, algorithm="sha256").hexdigest()
+    keyed = _keyed("email_automation.address", key, "sha256").copy()
+    keyed.update(_normal(address).encode())
+    return keyed.hexdigest()
 
 
 def _normal(address: str) -> str:
@@ -317,8 +324,30 @@ def _exists(user_id: int) -> bool:
     return get_user_model()._default_manager.filter(pk=user_id).exists()
 
 
-def _signer(purpose: str) -> Signer:
-    return Signer(salt=f"email_automation.{purpose}")
+def _signer(purpose: str) -> _MailSigner:
+    return _made_signer(purpose, settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
+
+
+@lru_cache(maxsize=64)
+def _made_signer(purpose: str, key: str | bytes, fallback_keys: tuple[str | bytes, ...]) -> _MailSigner:
+    return _MailSigner(key=key, salt=f"email_automation.{purpose}", fallback_keys=fallback_keys)
+
+
+class _MailSigner(Signer):
+    """Django's signer, which derives the key of each purpose once: three links are signed for every mail."""
+
+    def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
+        signed = _keyed(f"{self.salt}signer", self.key if key is None else key, self.algorithm).copy()
+        signed.update(force_bytes(value))
+        return b64_encode(signed.digest()).decode()
+
+    def sign_object(self, obj: Any, *args: Any, **kwargs: Any) -> str:
+        return self.sign(b64_encode(_as_json(obj).encode("latin-1")).decode())
+
+
+@lru_cache(maxsize=64)
+def _keyed(salt: str, key: str | bytes, algorithm: str) -> hmac.HMAC:
+    return salted_hmac(salt, "", secret=key, algorithm=algorithm)
 
 
 def _read(purpose: str, token: str) -> object:

@@ -71,10 +71,14 @@ def tracked(url: str, *, source: str, campaign: str, term: str) -> str:
 
 def with_message_uuid(value: Any, message_uuid: uuid.UUID) -> Any:
     """Return JSON values with the message's own uuid in place of `MESSAGE_UUID`, in new containers."""
+    return _replaced(value, str(message_uuid))
+
+
+def _replaced(value: Any, text: str) -> Any:
     if isinstance(value, str):
-        return value.replace(MESSAGE_UUID, str(message_uuid))
+        return value.replace(MESSAGE_UUID, text)
     if isinstance(value, dict):
-        return {key: with_message_uuid(item, message_uuid) for key, item in value.items()}
+        return {key: _replaced(item, text) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [with_message_uuid(item, message_uuid) for item in value]
+        return [_replaced(item, text) for item in value]
     return value

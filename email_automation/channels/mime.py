@@ -99,6 +99,9 @@ def _line(name: str, value: str) -> str:
     """Return a header. Raises ValueError for a value that would be more than one."""
     if not value or len(value) + len(name) + 2 > LONGEST_LINE or not _NAME.fullmatch(name):
         raise _Unusual
+    if value.isascii() and value.isprintable() and name.lower() != "subject":
+        # Django would leave it as it is.
+        return f"{name}: {value}"
     _, written = forbid_multi_line_headers(name, value, _CHARSET)
     if not _VALUE.fullmatch(written):
         raise _Unusual

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 FOLDER: Final = Path(__file__).parents[1] / "dictionaries"
-_LEVEL: Final = 6
+#: Measured on nudges of 11 KB: 30 µs for 490 bytes; level 6 with zlib's own memory took 80 µs for 460.
+_LEVEL: Final = 3
+_MEMORY: Final = 9
+_as_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 #: In the second byte of a zlib stream: a dictionary's checksum follows (RFC 1950).
 _HAS_DICTIONARY: Final = 0x20
 
@@ -22,7 +25,7 @@ _HAS_DICTIONARY: Final = 0x20
 def pack_content(content: Mapping[str, Any]) -> bytes:
     """Compress {subject, html, text, headers} for `EmailLog.content`."""
     packer = _primed().copy()
-    return packer.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()) + packer.flush()
+    return packer.compress(_as_json(content).encode()) + packer.flush()
 
 
 def unpack_content(packed: bytes) -> dict[str, Any]:
@@ -46,4 +49,4 @@ def dictionaries() -> dict[int, bytes]:
 @cache
 def _primed() -> Any:
     """Return a compressor that has read the newest dictionary; reading it takes longer than compressing a mail."""
-    return zlib.compressobj(_LEVEL, zdict=list(dictionaries().values())[-1])
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, _MEMORY, zdict=list(dictionaries().values())[-1])

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.sites.models import Site
 from django.db import models
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from courses.models import Course, Enrollment, Payment
@@ -120,7 +121,7 @@ class EmailLog(models.Model):
     def __str__(self) -> str:
         return f"{self.email_type} #{self.pk}"
 
-    @property
+    @cached_property
     def message_uuid(self) -> uuid.UUID:
         """The ACE message's uuid: made from the row, so that a second attempt carries the same one."""
         return uuid.uuid5(MESSAGE_UUID_NAMESPACE, f"{self.pk}:{self.created_at.isoformat()}")

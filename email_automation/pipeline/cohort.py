@@ -61,11 +61,12 @@ class Shape:
 
     def __init__(self, rendered: RenderedEmail, paths: Sequence[Path]) -> None:
         self._fields = {name: _Text(text, paths) for name, text in attr.asdict(rendered).items()}
+        self._escaped = {path for text in self._fields.values() for path in text.escaped}
 
     def filled(self, personal: Mapping[Path, str], message_uuid: UUID) -> RenderedEmail:
         """Return one mail. `personal` has a text for each of the shape's paths."""
         plain: dict[Path, str] = {**personal, _UUID_PATH: str(message_uuid)}
-        escaped = {path: str(escape(value)) for path, value in plain.items()}
+        escaped = {path: str(escape(plain[path])) for path in self._escaped}
         return RenderedEmail(**{name: text.filled(plain, escaped) for name, text in self._fields.items()})
 
 
@@ -95,6 +96,11 @@ class _Text:
     def _slot(self, path: Path, *, escaped: bool) -> None:
         self._slots.append((len(self._parts), path, escaped))
         self._parts.append("")
+
+    @property
+    def escaped(self) -> set[Path]:
+        """The paths of what belongs here escaped."""
+        return {path for _, path, is_escaped in self._slots if is_escaped}
 
     def filled(self, plain: Mapping[Path, str], escaped: Mapping[Path, str]) -> SafeString:
         parts = self._parts.copy()

@@ -161,7 +161,7 @@ def check(
         failing = resolver.failing(run, gone)
         refused |= {target: failing.get(target, words.NO_LONGER_ELIGIBLE) for target in gone}
     willing = [draft for draft in drafts if not draft.skip]
-    people, unwelcome = policy.refusals(message, willing)
+    people, unwelcome = policy.refusals(message, willing, courses_asked=resolver.asks_course_opt_outs)
     refused |= unwelcome
     going = [draft for draft in willing if draft.target_id not in refused]
     refused |= dict.fromkeys(message.stopped(run, going), words.STOPPED)

@@ -8,6 +8,7 @@ is in `writes`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple, Protocol
@@ -15,7 +16,7 @@ from uuid import UUID, uuid4
 
 from django.contrib.sites.models import Site
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from courses.bulk import insert_if_absent, locked, retry_on_deadlock
@@ -34,6 +35,13 @@ Beginning = tuple[EmailLog, Prepared, timedelta]
 BATCH = 1000
 # `unknown`: the lease ran out while the provider took its time; the truth is welcome even then.
 BEING_SENT = (words.SENDING, words.UNKNOWN)
+
+
+# What a hand-off writes and does not read.
+_OF_THE_HAND_OFF = (
+    *("channel", "clicked_at", "content", "course", "delivered_at", "enrollment", "error_message", "lease_expires_at"),
+    *("message_id", "opened_at", "payment", "provider_message_id", "reason", "sent_at", "subject", "updated_at"),
+)
 
 
 class Wanted(Protocol):
@@ -145,12 +153,15 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list
     with transaction.atomic(durable=True):
         mine = waiting.free(held).filter(pk__in=log_ids)
         mine.update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
-        return list(
+        rows = list(
             EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
-            .select_related("site", "queued")
-            .defer("content")
+            .defer(*_OF_THE_HAND_OFF)
             .order_by("priority", "next_attempt_at", "id")
         )
+        # Apart from the rows: mails of one slice are of few sites, and only a call has an entry.
+        prefetch_related_objects(rows, "site")
+        prefetch_related_objects([row for row in rows if row.target_id is None], "queued")
+        return rows
 
 
 def begin(row: EmailLog, prepared: Prepared, *, lease: timedelta) -> bool:
@@ -236,7 +247,8 @@ def finish_all(done: Sequence[tuple[EmailLog, Outcome]]) -> list[Outcome | None]
     # What went out together is tried again together, although each delay is drawn by lot.
     delay = cache(kind.retry_delay)
     changes = [writes.Change(row, BEING_SENT, writes.ending(row, outcome, now, delay=delay)) for row, outcome in done]
-    with transaction.atomic():
+    # Without an app to tell it is one statement, which needs no transaction around it.
+    with transaction.atomic() if kind.wants_on_finish() else nullcontext():
         complete = writes.change_each(changes, now) == len(changes)
         if complete and not kind.wants_on_finish():
             return [

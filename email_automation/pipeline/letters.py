@@ -27,6 +27,7 @@ from edx_ace.errors import ChannelError, RecoverableChannelDeliveryError, Unsupp
 from edx_ace.message import Message
 from edx_ace.recipient import Recipient
 from edx_ace.renderers import RenderedEmail
+from edx_ace.signals import ACE_MESSAGE_SENT
 from edx_ace.utils.signals import send_ace_message_sent_signal
 
 from courses import sites
@@ -108,7 +109,9 @@ def _ace_message(
     context = content.of(row.message_uuid)
     # Planning may be hours ago: a changed account is mailed where it is now.
     address = row.to_address if run.is_test else person.address
-    letter = message().personalize(Recipient(draft.user_id, address), language_of(draft), context)
+    letter = message(app_label=message.APP_LABEL or message.owner()).personalize(
+        Recipient(draft.user_id, address), language_of(draft), context
+    )
     letter.uuid = row.message_uuid
     letter.expiration_time = row.expires_at
     letter.options = {
@@ -275,8 +278,10 @@ def _outcome(letters: Sequence[Letter], deliver: Callable[[], Any]) -> Outcome:
 
 def _say_sent(letter: Letter) -> None:
     # Some receiver's mistake must not make a mail that is out look as if it were not.
-    with contextlib.suppress(Exception):
-        send_ace_message_sent_signal(letter.channel, letter.message)
+    # Without a receiver, making the mail's values JSON for it would be for nobody.
+    if ACE_MESSAGE_SENT.has_listeners(letter.channel):
+        with contextlib.suppress(Exception):
+            send_ace_message_sent_signal(letter.channel, letter.message)
     log.info(
         "sent message=%s email_log=%s uuid=%s course_ids=%s",
         letter.message.unique_name,

@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from django.apps import apps
@@ -71,10 +72,7 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     @classmethod
     def owner(cls) -> str:
         """Return the label of the app the message belongs to."""
-        config = apps.get_containing_app_config(cls.__module__)
-        if config is None:
-            raise LookupError(f"{cls.__module__} belongs to no installed app.")
-        return config.label
+        return _owner(cls.__module__)
 
     @classmethod
     def queue(cls) -> str:
@@ -161,6 +159,15 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
     def headers(cls, draft: Draft) -> dict[str, str]:
         """Return extra mail headers; an own `List-Unsubscribe` takes the place of the engine's."""
         return {}
+
+
+@cache
+def _owner(module: str) -> str:
+    # Asked several times for each mail, and Django compares the name with every app's.
+    config = apps.get_containing_app_config(module)
+    if config is None:
+        raise LookupError(f"{module} belongs to no installed app.")
+    return config.label
 
 
 _messages: dict[str, type[MessageType]] = {}

@@ -45,13 +45,13 @@ def verdicts(message: type[MessageType], addressees: Collection[Addressee]) -> d
         each: (each.address or users[each.user_id].email or "").strip() for each in addressees if each.user_id in users
     }
     suppressed = consent.suppressed_among(set(addresses.values()))
-    found = {}
+    unspoken, found = EmailPreference(), {}
     for each in addressees:
         user_id, user = each.user_id, users.get(each.user_id)
         if user is None:
             found[each] = Verdict(user_id, refusal=words.INACTIVE_USER)
             continue
-        preference = preferences.get(user_id) or EmailPreference(user_id=user_id)
+        preference = preferences.get(user_id, unspoken)
         address = addresses[each]
         names = {
             "first_name": user.first_name,
@@ -109,13 +109,18 @@ def addressee(mail: AudienceRow | Draft) -> Addressee:
     return Addressee(mail.user_id, mail.address)
 
 
-def refusals(message: type[MessageType], drafts: Collection[Draft]) -> tuple[dict[int, Verdict], dict[int, str]]:
-    """Return by target id the verdict for each draft, and the reason of those that must not go out."""
+def refusals(
+    message: type[MessageType], drafts: Collection[Draft], *, courses_asked: bool = False
+) -> tuple[dict[int, Verdict], dict[int, str]]:
+    """Return by target id the verdict for each draft, and the reason of those that must not go out.
+
+    `courses_asked`: who has opted out of a course is not among the drafts any more.
+    """
     found = verdicts(message, {addressee(draft) for draft in drafts})
     people = {draft.target_id: found[addressee(draft)] for draft in drafts}
     refused = {target_id: verdict.refusal for target_id, verdict in people.items() if verdict.refusal}
     about = {draft.course_id for draft in drafts if draft.course_id is not None}
-    if about and not message.transactional:
+    if about and not message.transactional and not courses_asked:
         out = course_opt_outs({draft.user_id for draft in drafts}, about)
         for draft in drafts:
             if draft.course_id is not None and (draft.user_id, draft.course_id) in out:

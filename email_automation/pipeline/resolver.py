@@ -90,6 +90,8 @@ class Resolver:
     conditions: ClassVar[Sequence[Condition]] = ()
     #: Names of the conditions about the moment of planning, which a mail that waits need not fulfil any more.
     planning_only: ClassVar[frozenset[str]] = frozenset()
+    #: Whether `drafts` asks itself who has opted out of a course, so that policy need not.
+    asks_course_opt_outs: ClassVar[bool] = False
     #: How many of the audience are planned at once, where it is not AUDIENCE_PAGE.
     page: ClassVar[int | None] = None
     target_path: ClassVar[str] = "pk"
