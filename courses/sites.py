@@ -124,11 +124,12 @@ def sites_for_orgs(orgs: Iterable[str]) -> dict[str, Site]:
 
 
 def brand(site: Site) -> Brand:
-    """Return how mails of a site look: its own configuration, else Django settings, in one query.
+    """Return how mails of a site look: its own configuration, else Django settings.
 
+    One query, none where the configuration has been read with the site.
     A setting that is missing or malformed leaves its element empty; it never raises.
     """
-    row = SiteConfiguration.objects.filter(site_id=site.pk).first() or SiteConfiguration(site_id=site.pk)
+    row = _configuration(site) or SiteConfiguration(site_id=site.pk)
     root = site_url(site)
     name = row.platform_name or _text("PLATFORM_NAME") or site.name or site.domain
     color = next(filter(COLOR.fullmatch, (row.primary_color, _text("PRIMARY_COLOR"))), DEFAULT_COLOR)
@@ -147,6 +148,13 @@ def brand(site: Site) -> Brand:
         list_id=row.list_id,
         language=row.language or _text("LANGUAGE_CODE"),
     )
+
+
+def _configuration(site: Site) -> SiteConfiguration | None:
+    relation = SiteConfiguration._meta.get_field("site").remote_field
+    if relation.is_cached(site):
+        return getattr(site, "configuration", None)
+    return SiteConfiguration.objects.filter(site_id=site.pk).first()
 
 
 def readable_on(color: str) -> str:

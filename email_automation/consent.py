@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -105,32 +105,62 @@ def category_words(category: str) -> Promise:
     return label
 
 
+class MailLinks(NamedTuple):
+    """The absolute addresses by which the recipient of one mail stops it; '' where it is not about one course."""
+
+    unsubscribe: str
+    preferences: str
+    course_unsubscribe: str = ""
+
+
+def mail_links(
+    base_url: str, user_id: int, category: str, epochs: Mapping[str, int], *, course_id: int | None = None
+) -> MailLinks:
+    """Return the links of one mail, which may be about one course."""
+    # Asked once for all three: finding out where and in which language we are takes longer than signing.
+    unsubscribe, preferences = _pages()
+    course = course_token(user_id, course_id, epochs) if course_id is not None else ""
+    return MailLinks(
+        base_url + unsubscribe.with_token(unsubscribe_token(user_id, category, epochs)),
+        base_url + preferences.with_token(preferences_token(user_id)),
+        base_url + unsubscribe.with_token(course) if course else "",
+    )
+
+
 def unsubscribe_url(base_url: str, user_id: int, category: str, epochs: Mapping[str, int]) -> str:
     """Return the absolute address of the unsubscribe page for one mail."""
-    return base_url + _page("unsubscribe", unsubscribe_token(user_id, category, epochs))
-
-
-def course_unsubscribe_url(base_url: str, user_id: int, course_id: int, epochs: Mapping[str, int]) -> str:
-    """Return the absolute address of the page that stops mail about one course."""
-    return base_url + _page("unsubscribe", course_token(user_id, course_id, epochs))
+    return mail_links(base_url, user_id, category, epochs).unsubscribe
 
 
 def preferences_url(base_url: str, user_id: int) -> str:
     """Return the absolute address of the preference page for one mail."""
-    return base_url + _page("preferences", preferences_token(user_id))
+    return base_url + _pages()[1].with_token(preferences_token(user_id))
 
 
-def _page(name: str, token: str) -> str:
-    """Return the path of a page that a token opens."""
-    before, after = _around(name, get_urlconf() or settings.ROOT_URLCONF, get_script_prefix(), get_language())
-    return f"{before}{token}{after}"
+class _Page(NamedTuple):
+    """The path of a page that a token opens: what is before and after it."""
+
+    before: str
+    after: str
+
+    def with_token(self, token: str) -> str:
+        return f"{self.before}{token}{self.after}"
+
+
+def _pages() -> tuple[_Page, _Page]:
+    """Return the pages for unsubscribing and for preferences."""
+    return _pages_at(get_urlconf() or settings.ROOT_URLCONF, get_script_prefix(), get_language())
 
 
 @lru_cache(maxsize=64)
-def _around(name: str, *place: str | None) -> tuple[str, str]:
+def _pages_at(*place: str | None) -> tuple[_Page, _Page]:
     # Put together once: Django takes longer over it than over the signature.
+    return _page("unsubscribe"), _page("preferences")
+
+
+def _page(name: str) -> _Page:
     before, _, after = reverse(f"email_automation:{name}", args=["0:0"]).partition("0:0")
-    return before, after
+    return _Page(before, after)
 
 
 def test_mail_url(base_url: str) -> str:

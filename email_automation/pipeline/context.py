@@ -44,16 +44,15 @@ def context_for(
     home_url = links.tracked(
         brand["home_url"], source=message.owner(), campaign=message.NAME, term=draft.first_course_key
     )
-    if run.is_test:
-        stop = manage = consent.test_mail_url(base)
-    else:
-        stop = consent.unsubscribe_url(base, draft.user_id, message.category, person.epochs)
-        manage = consent.preferences_url(base, draft.user_id)
     # Only where it is clear which course the reader means, and the mail is one that a course can be opted out of.
     one_course = draft.course_id if len(draft.course_keys) == 1 and not (message.transactional or run.is_test) else None
-    stop_course = (
-        consent.course_unsubscribe_url(base, draft.user_id, one_course, person.epochs) if one_course is not None else ""
-    )
+    if run.is_test:
+        nowhere = consent.test_mail_url(base)
+        stop, manage, stop_course = consent.MailLinks(nowhere, nowhere)
+    else:
+        stop, manage, stop_course = consent.mail_links(
+            base, draft.user_id, message.category, person.epochs, course_id=one_course
+        )
     language = language_of(draft)
     engine = {
         "brand": {**brand, "home_url": home_url},

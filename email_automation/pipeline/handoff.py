@@ -29,6 +29,7 @@ class HandOff:
         self._tally = tally
         self._done: Done | None = None
         self._flying: list[letters.Letter] = []
+        self._most = 1
         self._together: list[letters.Letter] = []
 
     def __enter__(self) -> HandOff:
@@ -48,12 +49,18 @@ class HandOff:
         """Send a mail, now or with those that follow it."""
         if letters.goes_together(self._message, letter):
             self._together.append(letter)
-        elif (most := letters.in_flight(letter)) > 1:
+        elif self._may_fly(letter):
             self._flying.append(letter)
-            if len(self._flying) >= most:
+            if len(self._flying) >= self._most:
                 self._fly()
         else:
             self._send(letter)
+
+    def _may_fly(self, letter: letters.Letter) -> bool:
+        # Asked once for those that wait for each other: nothing goes out meanwhile.
+        if not self._flying:
+            self._most = letters.in_flight(letter)
+        return self._most > 1
 
     def put_off(self, rows: Sequence[EmailLog]) -> None:
         """Have mails wait that would meet what made the provider `down`."""

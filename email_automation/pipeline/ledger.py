@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from django.contrib.sites.models import Site
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F, Max, Q, QuerySet, prefetch_related_objects
+from django.db.models import F, Max, Prefetch, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from courses.bulk import insert_if_absent, locked, retry_on_deadlock
@@ -159,7 +159,7 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list
             .order_by("priority", "next_attempt_at", "id")
         )
         # Apart from the rows: mails of one slice are of few sites, and only a call has an entry.
-        prefetch_related_objects(rows, "site")
+        prefetch_related_objects(rows, Prefetch("site", Site.objects.select_related("configuration")))
         prefetch_related_objects([row for row in rows if row.target_id is None], "queued")
         return rows
 

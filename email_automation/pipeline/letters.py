@@ -109,9 +109,8 @@ def _ace_message(
     context = content.of(row.message_uuid)
     # Planning may be hours ago: a changed account is mailed where it is now.
     address = row.to_address if run.is_test else person.address
-    letter = message(app_label=message.APP_LABEL or message.owner()).personalize(
-        Recipient(draft.user_id, address), language_of(draft), context
-    )
+    kind = message(app_label=message.APP_LABEL or message.owner())
+    letter = kind.personalize(Recipient(draft.user_id, address), language_of(draft), context)
     letter.uuid = row.message_uuid
     letter.expiration_time = row.expires_at
     letter.options = {
