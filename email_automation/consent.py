@@ -360,14 +360,14 @@ def _signer(purpose: str) -> _MailSigner:
 
 @lru_cache(maxsize=64)
 def _made_signer(purpose: str, key: str | bytes, fallback_keys: tuple[str | bytes, ...]) -> _MailSigner:
-    return _MailSigner(key=key, salt=f"email_automation.{purpose}", fallback_keys=fallback_keys)
+    return _MailSigner(key=key, salt=f"email_automation.{purpose}", fallback_keys=list(fallback_keys))
 
 
 class _MailSigner(Signer):
     """Django's signer, which derives the key of each purpose once: three links are signed for every mail."""
 
     def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
-        signed = _keyed(f"{self.salt}signer", self.key if key is None else key, self.algorithm).copy()
+        signed = _keyed(str(self.salt) + "signer", self.key if key is None else key, self.algorithm).copy()
         signed.update(force_bytes(value))
         return b64_encode(signed.digest()).decode()
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from django.contrib.sites.models import Site
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F, Max, Prefetch, Q, QuerySet, prefetch_related_objects
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from courses.bulk import insert_if_absent, locked, retry_on_deadlock
@@ -35,13 +35,6 @@ Beginning = tuple[EmailLog, Prepared, timedelta]
 BATCH = 1000
 # `unknown`: the lease ran out while the provider took its time; the truth is welcome even then.
 BEING_SENT = (words.SENDING, words.UNKNOWN)
-
-
-# What a hand-off writes and does not read.
-_OF_THE_HAND_OFF = (
-    *("channel", "clicked_at", "content", "course", "delivered_at", "enrollment", "error_message", "lease_expires_at"),
-    *("message_id", "opened_at", "payment", "provider_message_id", "reason", "sent_at", "subject", "updated_at"),
-)
 
 
 class Wanted(Protocol):
@@ -153,15 +146,7 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list
     with transaction.atomic(durable=True):
         mine = waiting.free(held).filter(pk__in=log_ids)
         mine.update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
-        rows = list(
-            EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
-            .defer(*_OF_THE_HAND_OFF)
-            .order_by("priority", "next_attempt_at", "id")
-        )
-        # Apart from the rows: mails of one slice are of few sites, and only a call has an entry.
-        prefetch_related_objects(rows, Prefetch("site", Site.objects.select_related("configuration")))
-        prefetch_related_objects([row for row in rows if row.target_id is None], "queued")
-        return rows
+        return waiting.held_by(token, log_ids)
 
 
 def begin(row: EmailLog, prepared: Prepared, *, lease: timedelta) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.contrib.sites.models import Site
+from django.db.models import Count, Min, Prefetch, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from courses.bulk import slices
@@ -18,6 +19,12 @@ from .outcome import Outcome, Tally
 from .run import Run
 
 BATCH = 1000
+# What a hand-off writes or has no use for.
+_UNREAD = (
+    *("category", "channel", "clicked_at", "content", "course", "dedupe_key", "delivered_at", "enrollment"),
+    *("error_message", "lease_expires_at", "message_id", "opened_at", "payment", "priority", "provider_message_id"),
+    *("reason", "sent_at", "subject", "updated_at"),
+)
 
 
 def claimed_already(run: Run, occasions: Iterable[str]) -> set[str]:
@@ -50,6 +57,19 @@ def free(held: Collection[UUID | None] = ()) -> QuerySet[EmailLog]:
         expires_at__gt=now,
         email_type__in=[kind.NAME for kind in messages.all_messages()],
     )
+
+
+def held_by(token: UUID, log_ids: Sequence[int]) -> list[EmailLog]:
+    """Return those of some rows that wait in one worker's hands, in the order of sending, as delivery needs them."""
+    rows = list(
+        EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
+        .defer(*_UNREAD)
+        .order_by("priority", "next_attempt_at", "id")
+    )
+    # Apart from the rows: mails of one slice are of few sites, and only a call has an entry.
+    prefetch_related_objects(rows, Prefetch("site", Site.objects.select_related("configuration")))
+    prefetch_related_objects([row for row in rows if row.target_id is None], "queued")
+    return rows
 
 
 def next_attempt(log_ids: Sequence[int]) -> datetime | None:
