@@ -210,6 +210,16 @@ def test_survives_settings_that_are_missing_or_malformed() -> None:
         assert brand(site)["social"] == brand(site)["stores"] == []
 
 
+def test_is_branded_without_a_query_when_its_configuration_was_read_with_it() -> None:
+    site = SiteFactory()
+    plain = Site.objects.select_related("configuration").get(pk=site.pk)
+    SiteConfigurationFactory(site=site, platform_name="Configured")
+    configured = Site.objects.select_related("configuration").get(pk=site.pk)
+    with CaptureQueriesContext(connection) as captured:
+        assert brand(plain)["name"] != brand(configured)["name"] == "Configured"
+    assert len(captured) == 0
+
+
 def test_is_branded_in_one_query() -> None:
     site = platform_site()
     with CaptureQueriesContext(connection) as captured:

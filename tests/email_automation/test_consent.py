@@ -140,6 +140,13 @@ def test_tokens_outlive_a_change_of_the_secret_key(ann: Any, settings: Any) -> N
     assert consent.read_unsubscribe_token(token).user_id == ann.pk
 
 
+def test_tokens_are_signed_as_django_signs_them_with_the_key_of_the_moment(ann: Any, settings: Any) -> None:
+    for key in ("one key", "another key"):
+        settings.SECRET_KEY = key
+        signer = Signer(salt="email_automation.preferences")
+        assert consent.preferences_token(ann.pk) == signer.sign_object([ann.pk])
+
+
 def test_a_token_of_an_account_that_is_gone_is_refused(ann: Any) -> None:
     tokens = consent.unsubscribe_token(ann.pk, "reminder", {}), consent.preferences_token(ann.pk)
     ann.delete()
