@@ -14,7 +14,7 @@ class CoursesConfig(AppConfig):
 
     def ready(self) -> None:
         from courses import checks, openedx  # noqa: F401  (registers the checks and the event receivers)
-        from courses.eventbus import checks as transport_checks  # noqa: F401
+        from courses.eventbus import checks as transport_checks  # noqa: F401  (registers those of the transport)
         from courses.eventbus.pokes import PROCESS_TASK, QUEUE, RELAY_TASK
 
         beats.also(beats.Entry(name="courses: publish events", task=RELAY_TASK, seconds=10, queue=QUEUE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.db import connection, transaction
 
@@ -27,24 +28,32 @@ def after_commit(work: Callable[[], object], *, once: bool = False) -> None:
     `once`: not again where the same function is waiting already for what this one would wait for.
     """
 
-    def guarded() -> None:
+    guarded = _Guarded(work)
+    if not in_transaction():
+        guarded()
+    elif not (once and _is_waiting(work)):
+        transaction.on_commit(guarded)
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """Work whose error is nobody's any more; by what it does it is known while it waits."""
+
+    work: Callable[[], object]
+
+    def __call__(self) -> None:
         try:
-            work()
+            self.work()
         except Exception as error:
             logger.error("work after a commit broke off: %s", trace(error))
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
-
-    if not in_transaction():
-        guarded()
-    elif not (once and _is_waiting(work)):
-        guarded.work = work  # type: ignore[attr-defined]  # how _is_waiting knows it
-        transaction.on_commit(guarded)
 
 
 def _is_waiting(work: Callable[[], object]) -> bool:
     """Return whether a function waits for this commit and no savepoint's rollback takes it away before our own."""
     savepoints = set(connection.savepoint_ids)
     return any(
-        getattr(waiting[1], "work", None) is work and waiting[0] <= savepoints for waiting in connection.run_on_commit
+        isinstance(waiting[1], _Guarded) and waiting[1].work is work and waiting[0] <= savepoints
+        for waiting in connection.run_on_commit
     )

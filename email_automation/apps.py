@@ -18,7 +18,7 @@ class EmailAutomationConfig(AppConfig):
             checks,  # noqa: F401  (registers the system checks)
             signals,  # noqa: F401  (connects the receivers)
         )
-        from .channels import checks as channel_checks  # noqa: F401  (as above)
+        from .channels import checks as channel_checks  # noqa: F401  (registers those of the channels)
         from .pipeline import chores, message
 
         chores.also(duty.do)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from django.db.models import Q
@@ -67,7 +68,7 @@ def _carried(token: str, limit: int | None) -> Iterator[EventOutbox]:
             until = lease.keep(token, until)
             if until is None:
                 return
-            carry(row, lambda row=row: _mark(row))  # type: ignore[misc]
+            carry(row, partial(_mark, row))
             yield row
         if left is not None:
             left -= len(page)

@@ -45,5 +45,5 @@ class RateLimited(TryAgain):
     """The provider takes nothing more from us before `next_attempt_time`, which is near enough to wait for."""
 
 
-class LimitedTooLong(FatalChannelDeliveryError):  # type: ignore[misc]  # as above
+class LimitedTooLong(FatalChannelDeliveryError):  # type: ignore[misc]  # edx_ace has no type information
     """The provider takes nothing more from us for longer than we wait; nothing went out."""

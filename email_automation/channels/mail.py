@@ -181,9 +181,9 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
         if backend is not None and self._kept.made_for != _made_for():
             self.forget_connection()
             return None
-        if getattr(backend, "carried", 0) >= setting("EMAIL_MAILS_PER_CONNECTION"):
+        if backend is not None and getattr(backend, "carried", 0) >= setting("EMAIL_MAILS_PER_CONNECTION"):
             with contextlib.suppress(OSError):
-                backend.close()  # type: ignore[union-attr]  # None has carried nothing
+                backend.close()
             self._kept.backend = None
             return None
         return backend
