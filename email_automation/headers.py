@@ -40,42 +40,43 @@ def message_id(message_uuid: UUID, domain: str) -> str:
     return f"<{message_uuid}@{domain.partition(':')[0]}>"
 
 
-def for_mail(
-    *,
-    brand: Mapping[str, Any],
-    domain: str,
-    label: str,
-    category: str,
-    message_uuid: UUID,
-    unsubscribe_url: str,
-    extra: Mapping[str, str],
-    is_test: bool,
-) -> dict[str, str]:
-    """Return the headers of one mail besides From, To and Subject.
+class Headers:
+    """The headers of one message's mails for one site, besides From, To and Subject.
 
-    A test mail has none by which a tester could opt a learner out. `extra` are the message's own and win, in any letter
-    case of their names.
+    A test mail has none by which a tester could opt a learner out.
     """
-    host = domain.partition(":")[0]
-    name = str(brand.get("list_id") or f"{category}.{host}")
-    headers = {
-        "Message-ID": message_id(message_uuid, domain),
-        "Auto-Submitted": "auto-generated",
-        "List-Id": f"<{name.strip('<>')}>",
-        "Feedback-ID": f"{label.replace('.', '-')}:{category}:{host}",
-    }
-    if not is_test:
+
+    def __init__(
+        self, *, brand: Mapping[str, Any], domain: str, label: str, category: str, is_test: bool = False
+    ) -> None:
+        host = domain.partition(":")[0]
+        name = str(brand.get("list_id") or f"{category}.{host}")
+        self._domain = domain
+        self._is_test = is_test
+        self._mailto = setting("UNSUBSCRIBE_MAILTO")
+        self._same = {
+            "Auto-Submitted": "auto-generated",
+            "List-Id": clean(f"<{name.strip('<>')}>"),
+            "Feedback-ID": clean(f"{label.replace('.', '-')}:{category}:{host}"),
+        }
+
+    def for_mail(self, message_uuid: UUID, unsubscribe_url: str, extra: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of one mail. `extra` are the message's own and win, in any letter case of their names."""
+        headers = {"Message-ID": clean(message_id(message_uuid, self._domain)), **self._same}
+        if not self._is_test:
+            headers["List-Unsubscribe"] = clean(", ".join(self._stops(unsubscribe_url)))
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        for name, value in extra.items():
+            if self._is_test and name.lower().startswith("list-unsubscribe"):
+                continue
+            # The names of headers know no case, so one that is written differently would go out twice.
+            headers.pop(next((known for known in headers if known.lower() == name.lower()), name), None)
+            headers[name] = clean(value)
+        return headers
+
+    def _stops(self, unsubscribe_url: str) -> list[str]:
         stops = [f"<{unsubscribe_url}>"]
-        mailto = setting("UNSUBSCRIBE_MAILTO")
-        if mailto:
+        if self._mailto:
             token = unsubscribe_url.rstrip("/").rpartition("/")[2]
-            stops.append(f"<mailto:{mailto}?subject={quote(f'unsubscribe {token}', safe='')}>")
-        headers["List-Unsubscribe"] = ", ".join(stops)
-        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    for name, value in extra.items():
-        if is_test and name.lower().startswith("list-unsubscribe"):
-            continue
-        # The names of headers know no case, so one that is written differently would go out twice.
-        headers.pop(next((known for known in headers if known.lower() == name.lower()), name), None)
-        headers[name] = value
-    return {name: clean(value) for name, value in headers.items()}
+            stops.append(f"<mailto:{self._mailto}?subject={quote(f'unsubscribe {token}', safe='')}>")
+        return stops

@@ -9,7 +9,7 @@ from edx_ace.policy import Policy, PolicyResult
 from . import consent
 from .models import CourseOptOut, EmailPreference
 from .pipeline import message as messages
-from .pipeline.letters import CHECKED_BY_ENGINE
+from .pipeline.desk import CHECKED_BY_ENGINE
 
 
 class BulkEmailOptout(Policy):  # type: ignore[misc]  # edx_ace has no type information

@@ -197,16 +197,9 @@ def _shown(row: EmailTemplate, source: EmailTemplate | Sources, language: str) -
     site = Site.objects.filter(pk=settings.SITE_ID).first() or Site(domain="example.com")
     return {
         "mail": mail,
-        "headers": headers.for_mail(
-            brand=sites.brand(site),
-            domain=site.domain,
-            label=kind.label(),
-            category=kind.category,
-            message_uuid=uuid.UUID(links.MESSAGE_UUID),
-            unsubscribe_url=values.EXAMPLES["unsubscribe_url"],
-            extra={},
-            is_test=False,
-        ),
+        "headers": headers.Headers(
+            brand=sites.brand(site), domain=site.domain, label=kind.label(), category=kind.category
+        ).for_mail(uuid.UUID(links.MESSAGE_UUID), values.EXAMPLES["unsubscribe_url"], {}),
         "dark": preview(kind, source, language, dark=True),
         "kilobytes": round(mail.size / 1024, 1),
         "too_large": mail.size > CLIPPED_AT,

@@ -12,7 +12,9 @@ import select
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 SERVICE_CLOSING: Final = 421
@@ -20,6 +22,9 @@ OK: Final = 250
 GO_ON: Final = 354
 _ACCEPTS_RECIPIENT: Final = (250, 251)
 _LONGEST_REPLY: Final = 64 * 1024
+#: The most that is given to the system in one call; over TLS it would all be encrypted before any of it is sent.
+_AT_ONCE: Final = 256 * 1024
+_ALL_OK: Final = {number: re.compile(rb"(?:250 [^\n]*\n){%d}" % number) for number in (3, 4)}
 _LONE_DOT: Final = re.compile(rb"^\.", re.MULTILINE)
 
 
@@ -43,11 +48,22 @@ class Answer(NamedTuple):
     unread: bool = False
 
 
+_TAKEN: Final = Answer()
+
+
 class Reply(NamedTuple):
     """A server's reply: its code, and the words of all its lines."""
 
     code: int
     text: bytes
+
+
+class _Flying(NamedTuple):
+    """A mail on the wire: whether a reset goes before it, and whether it was written to its end."""
+
+    mail: Mail
+    reset: bool
+    whole: bool
 
 
 class Dialogue:
@@ -56,6 +72,9 @@ class Dialogue:
     def __init__(self, connection: smtplib.SMTP) -> None:
         self.connection = connection
         self._buffer = bytearray()
+        self._flying: deque[_Flying] = deque()
+        self._broken_writing: OSError | None = None
+        self._closing = False
         #: Whether a transaction may have been left open, and has to be reset before the next.
         self._unclean = False
         # Otherwise the end of one mail waits for the server's system to confirm the one before.
@@ -73,62 +92,95 @@ class Dialogue:
         """Whether several mails may be on the wire before the first is answered."""
         return self.pipelines and self.connection.has_extn("chunking")
 
-    def send(self, mails: Sequence[Mail]) -> Iterator[list[Answer]]:
-        """Write the mails, and yield their answers in the same order, as many together as have arrived.
+    def send(self, mail: Mail) -> Answer:
+        """Send one mail, and return its answer.
 
-        Where the server does not stream, they are sent one after the other, each envelope in one write if the server
-        pipelines. After an error that is no reply, and after
-        421, the connection must not be used again.
+        After an error that is no reply, and after 421, the connection must not be used again.
+        """
+        self.write([mail])
+        (answer,) = self.answers()
+        return answer
+
+    def write(self, mails: Sequence[Mail]) -> None:
+        """Put mails on the wire without waiting for answers, which tell of all errors.
+
+        To a server that does not stream they go one after the other, while `answers` is waited for.
         """
         if not self.streams:
-            for mail in mails:
-                yield [self._one(mail)]
+            self._flying += [_Flying(mail, reset=False, whole=False) for mail in mails]
             return
         # A refused mail may leave its transaction open, and by then the next one is on its way.
-        reset = self._unclean or len(mails) > 1
+        reset = self._unclean or len(mails) > 1 or bool(self._flying)
         self._unclean = False
-        written, broken = self._write_all(mails, reset=reset)
-        answers: list[Answer] = []
-        closing, answered = False, 0
-        for mail in mails[:written]:
-            replies, error = self._replies(3 + reset)
-            closing = closing or any(reply.code == SERVICE_CLOSING for reply in replies)
-            if error is not None and not any(reply.code >= 400 for reply in replies):
-                broken = error
-                break
-            answers.append(self._meaning(mail, replies[reset:] or replies))
-            answered += 1
-            if error is not None:
-                broken = error
-                break
-            if not self._more():
-                yield answers
-                answers = []
-        for number in range(answered, len(mails)):
-            # What follows on a connection that the server said it closes is not read any more.
-            unread = closing or number >= written
-            answers.append(Answer(broken, in_doubt=not unread, unread=unread))
-        if answers:
-            yield answers
+        data = [self._chunk(mail, reset=reset) for mail in mails]
+        ends = list(accumulate(map(len, data)))
+        sent = 0
+        if self._broken_writing is None:
+            sent, self._broken_writing = self._write_some(b"".join(data))
+        self._flying += [_Flying(mail, reset, sent >= end) for mail, end in zip(mails, ends, strict=True)]
 
-    def _write_all(self, mails: Sequence[Mail], *, reset: bool) -> tuple[int, OSError | None]:
-        """Return how many mails were written to their end, and what kept the others back."""
-        for number, mail in enumerate(mails):
-            try:
-                self._write(
-                    b"".join(
-                        (
-                            b"RSET\r\n" if reset else b"",
-                            *self._envelope(mail),
-                            b"BDAT %d LAST\r\n" % len(mail.data),
-                            mail.data,
-                        )
-                    )
-                )
-            except OSError as error:
-                # What has been answered before is there to be read all the same.
-                return number, error
-        return len(mails), None
+    def answers(self) -> list[Answer]:
+        """Return what became of the mails on the wire, the oldest first, as many as have been answered by now.
+
+        Waits for the first of them. When the connection breaks, all of them are told of.
+        """
+        answers, broken = self._read() if self.streams else self._next()
+        if broken is None and self._flying and not self._flying[0].whole:
+            broken = self._broken_writing
+        if broken is not None:
+            # What follows on a connection that the server said it closes is not read any more.
+            unread = [self._closing or not flying.whole for flying in self._flying]
+            answers += [Answer(broken, in_doubt=not each, unread=each) for each in unread]
+            self._flying.clear()
+        return answers
+
+    def _read(self) -> tuple[list[Answer], Exception | None]:
+        """Return the answers that have come by now, and what broke the connection."""
+        answers: list[Answer] = []
+        while self._flying and self._flying[0].whole and (not answers or self._more()):
+            mail, reset, _ = self._flying[0]
+            if self._all_taken(3 + reset):
+                answers.append(_TAKEN)
+                self._flying.popleft()
+                continue
+            replies, broken = self._replies(3 + reset)
+            self._closing = self._closing or any(reply.code == SERVICE_CLOSING for reply in replies)
+            if broken is None or any(reply.code >= 400 for reply in replies):
+                answers.append(self._meaning(mail, replies[reset:] or replies))
+                self._flying.popleft()
+            if broken is not None:
+                return answers, broken
+        return answers, None
+
+    def _next(self) -> tuple[list[Answer], Exception | None]:
+        """Send the next mail to a server that has to be waited for."""
+        answer = self._one(self._flying.popleft().mail)
+        return [answer], answer.error if answer.unread or answer.in_doubt else None
+
+    def _all_taken(self, number: int) -> bool:
+        """Take so many replies off what has been read, if they are there and all of them say yes in one line."""
+        found = _ALL_OK[number].match(self._buffer)
+        if found is None:
+            return False
+        del self._buffer[: found.end()]
+        return True
+
+    def _chunk(self, mail: Mail, *, reset: bool) -> bytes:
+        size = b"BDAT %d LAST\r\n" % len(mail.data)
+        return b"".join((b"RSET\r\n" if reset else b"", *self._envelope(mail), size, mail.data))
+
+    def _write_some(self, data: bytes) -> tuple[int, OSError | None]:
+        """Return how many bytes the system took, and what kept the others back."""
+        view, sent = memoryview(data), 0
+        try:
+            if self.connection.sock is None:
+                raise _disconnected()
+            while sent < len(view):
+                sent += self.connection.sock.send(view[sent : sent + _AT_ONCE])
+        except OSError as error:
+            # What has been answered before is there to be read all the same.
+            return sent, error
+        return sent, None
 
     def _one(self, mail: Mail) -> Answer:
         # What a refused mail has left open would be refused again.

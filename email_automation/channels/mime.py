@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.utils import formatdate, make_msgid, parseaddr
 from functools import lru_cache
 from typing import Any, Final
@@ -32,7 +32,7 @@ _CHARSET: Final = "utf-8"
 _OWN: Final = frozenset({"from", "to", "cc", "reply-to"})
 
 
-class _Unusual(Exception):
+class Unusual(Exception):
     """Something that only Django knows how to write."""
 
 
@@ -40,7 +40,7 @@ def wire(mail: EmailMultiAlternatives) -> bytes:
     """Return a mail with CR LF at the end of its lines. Raises ValueError for a header that cannot be written."""
     try:
         return _joined(mail)
-    except (_Unusual, UnicodeEncodeError):
+    except (Unusual, UnicodeEncodeError):
         # Django's own class, which takes the line ends.
         message: Any = mail.message()
         whole: bytes = message.as_bytes(linesep="\r\n")
@@ -61,32 +61,110 @@ def envelope(address: str) -> str:
     return parseaddr(written)[1] or written
 
 
+def parts(text: str, html: str) -> tuple[bytes, bytes]:
+    """Return the bytes of both parts with their headers. Raises Unusual or UnicodeEncodeError."""
+    return PartTemplate("plain", [text]).filled([]), PartTemplate("html", [html]).filled([])
+
+
+class PartTemplate:
+    """A part of several mails: texts, and between them the numbers of the texts that belong there in one of them."""
+
+    def __init__(self, kind: str, pieces: Iterable[str | int]) -> None:
+        self._kind = kind
+        self._pieces = [piece if isinstance(piece, int) else _with_crlf(piece) for piece in pieces]
+        self._slots = [(place, piece) for place, piece in enumerate(self._pieces) if isinstance(piece, int)]
+        self._used = sorted({piece for _, piece in self._slots})
+        self._ascii = all(piece.isascii() for piece in self._pieces if isinstance(piece, bytes))
+        #: The longest line for each choice of texts that stand on one.
+        self._lines: dict[tuple[int, ...], int] = {}
+        self._measure()
+
+    def _measure(self) -> None:
+        length, on_it = 0, []
+        for piece in [*self._pieces, b"\r\n"]:
+            if isinstance(piece, int):
+                on_it.append(piece)
+                continue
+            first, *others = piece.split(b"\r\n")
+            length += len(first)
+            for other in others:
+                self._lines[*on_it,] = max(self._lines.get((*on_it,), 0), length)
+                length, on_it = len(other), []
+
+    def filled(self, texts: Sequence[bytes]) -> bytes:
+        """Return the part of one mail. Its texts are of one line. Raises Unusual for a line that is too long."""
+        for numbers, length in self._lines.items():
+            if length + sum([len(texts[number]) for number in numbers]) > LONGEST_LINE:
+                raise Unusual
+        pieces: list[Any] = self._pieces.copy()
+        for place, number in self._slots:
+            pieces[place] = texts[number]
+        plain = self._ascii and all(texts[number].isascii() for number in self._used)
+        return b"".join((_PART_HEADS[self._kind, plain], *pieces))
+
+
+def _with_crlf(text: str) -> bytes:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\n", "\r\n").encode()
+
+
+_PART_HEADS: Final = {
+    (kind, plain): (
+        f'Content-Type: text/{kind}; charset="utf-8"\r\nMIME-Version: 1.0\r\n'
+        f"Content-Transfer-Encoding: {'7bit' if plain else '8bit'}\r\n\r\n"
+    ).encode()
+    for kind in ("plain", "html")
+    for plain in (True, False)
+}
+
+
 def _joined(mail: EmailMultiAlternatives) -> bytes:
-    if mail.attachments or mail.cc or mail.encoding or settings.DEFAULT_CHARSET != _CHARSET or not mail.body:
-        raise _Unusual
+    if mail.attachments or mail.cc or mail.encoding or not mail.body:
+        raise Unusual
     (content, kind), *others = mail.alternatives or [("", "")]
     if kind != "text/html" or others:
-        raise _Unusual
-    parts = [_part("plain", str(mail.body)), _part("html", str(content))]
-    while any((boundary := f"=_{secrets.token_hex(12)}").encode() in part for part in parts):
-        pass
-    lines = [f'Content-Type: multipart/alternative; boundary="{boundary}"', "MIME-Version: 1.0", *_headers(mail)]
-    head, mark = "\r\n".join(lines).encode("ascii"), boundary.encode()
-    return b"".join(
-        (head, b"\r\n\r\n--", mark, b"\r\n", parts[0], b"\r\n--", mark, b"\r\n", parts[1], b"\r\n--", mark, b"--\r\n")
+        raise Unusual
+    return joined(
+        parts(str(mail.body), str(content)),
+        subject=str(mail.subject),
+        from_email=str(mail.from_email),
+        to=", ".join(map(str, mail.to)),
+        reply_to=", ".join(map(str, mail.reply_to)),
+        extra=mail.extra_headers,
     )
 
 
-def _headers(mail: EmailMultiAlternatives) -> Iterator[str]:
-    extra = mail.extra_headers
+def joined(
+    both: tuple[bytes, bytes], *, subject: str, from_email: str, to: str, reply_to: str, extra: Mapping[str, str]
+) -> bytes:
+    """Return a mail made of its parts and of what its headers say. Raises Unusual for what only Django can write, and
+    ValueError for a header that nobody can.
+    """
+    if settings.DEFAULT_CHARSET != _CHARSET:
+        raise Unusual
+    while any((boundary := f"=_{secrets.token_hex(12)}").encode() in part for part in both):
+        pass
+    lines = [
+        f'Content-Type: multipart/alternative; boundary="{boundary}"',
+        "MIME-Version: 1.0",
+        *_headers(subject, from_email, to, reply_to, extra),
+    ]
+    head, mark = "\r\n".join(lines).encode("ascii"), boundary.encode()
+    return b"".join(
+        (head, b"\r\n\r\n--", mark, b"\r\n", both[0], b"\r\n--", mark, b"\r\n", both[1], b"\r\n--", mark, b"--\r\n")
+    )
+
+
+def _headers(subject: str, from_email: str, to: str, reply_to: str, extra: Mapping[str, str]) -> Iterator[str]:
     given = {name.lower() for name in extra}
     if len(given) != len(extra) or given & _OWN:
-        raise _Unusual
-    yield _repeated("Subject", str(mail.subject))
-    yield _repeated("From", str(mail.from_email))
-    yield _line("To", ", ".join(map(str, mail.to)))
-    if mail.reply_to:
-        yield _repeated("Reply-To", ", ".join(map(str, mail.reply_to)))
+        raise Unusual
+    yield _repeated("Subject", subject)
+    yield _repeated("From", from_email)
+    yield _line("To", to)
+    if reply_to:
+        yield _repeated("Reply-To", reply_to)
     if "date" not in given:
         yield _line("Date", formatdate(localtime=settings.EMAIL_USE_LOCALTIME))
     if "message-id" not in given:
@@ -98,30 +176,15 @@ def _headers(mail: EmailMultiAlternatives) -> Iterator[str]:
 def _line(name: str, value: str) -> str:
     """Return a header. Raises ValueError for a value that would be more than one."""
     if not value or len(value) + len(name) + 2 > LONGEST_LINE or not _NAME.fullmatch(name):
-        raise _Unusual
+        raise Unusual
     if value.isascii() and value.isprintable() and name.lower() != "subject":
         # Django would leave it as it is.
         return f"{name}: {value}"
     _, written = forbid_multi_line_headers(name, value, _CHARSET)
     if not _VALUE.fullmatch(written):
-        raise _Unusual
+        raise Unusual
     return f"{name}: {written}".replace("\n", "\r\n")
 
 
 #: For what is the same in many mails: encoding words costs more than the rest of the header.
 _repeated: Final = lru_cache(maxsize=1024)(_line)
-
-
-def _part(kind: str, text: str) -> bytes:
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    body = text.replace("\n", "\r\n").encode()
-    if max(map(len, body.split(b"\r\n"))) > LONGEST_LINE:
-        raise _Unusual
-    transfer = "7bit" if body.isascii() else "8bit"
-    head = (
-        f'Content-Type: text/{kind}; charset="utf-8"',
-        "MIME-Version: 1.0",
-        f"Content-Transfer-Encoding: {transfer}",
-    )
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
@@ -31,23 +31,22 @@ class EmailBackend(DjangoEmailBackend):
         """Whether the server takes several mails before it has answered the first. Raises OSError as sending does."""
         return self._talk().streams
 
-    def send_in_flight(self, mails: Sequence[Mail]) -> Iterator[list[Answer]]:
-        """Send mails over the open connection, and yield their answers in the same order."""
+    def write(self, mails: Sequence[Mail]) -> None:
+        """Put mails on the wire of the open connection, which streams. Raises OSError when none of them went out."""
         self.carried += len(mails)
-        try:
-            dialogue = self._talk()
-        except OSError as error:
-            yield [Answer(error, unread=True) for _ in mails]
-        else:
-            yield from dialogue.send(mails)
+        self._talk().write(mails)
+
+    def answers(self) -> list[Answer]:
+        """Return what became of the mails on the wire, in their order, as far as it has been said by now."""
+        return self._talk().answers()
 
     def _send(self, email_message: EmailMultiAlternatives) -> bool:
         self._in_doubt = False
         self.carried += 1
-        for (answer,) in self._talk().send([enveloped(email_message)]):
-            self._in_doubt = answer.in_doubt
-            if answer.error is not None:
-                raise answer.error
+        answer = self._talk().send(enveloped(email_message))
+        self._in_doubt = answer.in_doubt
+        if answer.error is not None:
+            raise answer.error
         return True
 
     def _talk(self) -> Dialogue:

@@ -9,15 +9,11 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-import marshal
 import operator
 import os
-import re
-import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,88 +21,31 @@ import attr
 from django.template import base, loader
 from django.template.backends.django import Template
 from django.utils import translation
-from django.utils.html import escape
-from django.utils.safestring import SafeString
 from edx_ace import presentation
 from edx_ace.channel import Channel
 from edx_ace.message import Message
 from edx_ace.renderers import RenderedEmail
 
 from .. import links
+from ..channels import mime
+from ..channels.mail import document
 from ..templating import usage
 from ..templating.usage import Misuse, Path
 from .context import Context
+from .shape import Filled, Shape, token
 
 log = logging.getLogger(__name__)
 
 #: Cohorts that are kept; each holds about the size of one mail.
 MOST_SHAPES: Final = 200
-#: Cohorts of which one mail has been seen; each is a few bytes.
+#: Cohorts of which one mail has been seen; each is a number.
 MOST_SEEN: Final = 20_000
 #: Names that ACE's renderer puts into every context: the whole message, and its channel.
 WHOLE_MAIL: Final = ("message", "channel")
 
-# Stands for a value and shows what became of it: each of the signs that HTML escapes, once. Nobody outside of this
-# process can know it, and a mail is never sent with it.
-_NONCE: Final = secrets.token_hex(12)
-_SIGNS: Final = "&<>\"'"
-_TOKEN: Final = re.compile(rf"{_NONCE}\.(\d+)\.(?:({re.escape(_SIGNS)})|{re.escape(str(escape(_SIGNS)))})")
 _UUID: Final = UUID(links.MESSAGE_UUID)
-#: Where the message's uuid stands for itself.
-_UUID_PATH: Final[Path] = ()
-
-
-class Shape:
-    """The parts of a cohort's mails, cut where personal values and the message's uuid belong."""
-
-    def __init__(self, rendered: RenderedEmail, paths: Sequence[Path]) -> None:
-        self._fields = {name: _Text(text, paths) for name, text in attr.asdict(rendered).items()}
-        self._escaped = {path for text in self._fields.values() for path in text.escaped}
-
-    def filled(self, personal: Mapping[Path, str], message_uuid: UUID) -> RenderedEmail:
-        """Return one mail. `personal` has a text for each of the shape's paths."""
-        plain: dict[Path, str] = {**personal, _UUID_PATH: str(message_uuid)}
-        escaped = {path: str(escape(plain[path])) for path in self._escaped}
-        return RenderedEmail(**{name: text.filled(plain, escaped) for name, text in self._fields.items()})
-
-
-class _Text:
-    """One part of a mail: texts, and between them the paths of what belongs there, escaped or as they are."""
-
-    def __init__(self, text: str, paths: Sequence[Path]) -> None:
-        self._parts: list[str] = []
-        self._slots: list[tuple[int, Path, bool]] = []
-        tokens = list(_TOKEN.finditer(text))
-        if len(tokens) != text.lower().count(_NONCE):
-            raise Misuse("a value comes out changed")
-        end = 0
-        for token in tokens:
-            self._append(text[end : token.start()])
-            self._slot(paths[int(token[1])], escaped=token[2] is None)
-            end = token.end()
-        self._append(text[end:])
-
-    def _append(self, text: str) -> None:
-        first, *others = text.split(links.MESSAGE_UUID)
-        self._parts.append(first)
-        for other in others:
-            self._slot(_UUID_PATH, escaped=False)
-            self._parts.append(other)
-
-    def _slot(self, path: Path, *, escaped: bool) -> None:
-        self._slots.append((len(self._parts), path, escaped))
-        self._parts.append("")
-
-    @property
-    def escaped(self) -> set[Path]:
-        """The paths of what belongs here escaped."""
-        return {path for _, path, is_escaped in self._slots if is_escaped}
-
-    def filled(self, plain: Mapping[Path, str], escaped: Mapping[Path, str]) -> SafeString:
-        parts = self._parts.copy()
-        for position, path, is_escaped in self._slots:
-            parts[position] = (escaped if is_escaped else plain)[path]
-        return SafeString("".join(parts))
+#: What is equal for all mails of a cohort and for no others.
+Key = tuple[int, str, str, bytes, tuple[Path, ...], tuple[bool, ...]]
 
 
 class _Files:
@@ -142,23 +81,25 @@ class _Memory:
         self.lock = threading.Lock()
         self.files: dict[tuple[str, str, str], _Files | None] = {}
         self.looked: set[tuple[str, str, str]] = set()
-        self.seen: OrderedDict[bytes, None] = OrderedDict()
-        self.shapes: OrderedDict[bytes, Shape] = OrderedDict()
+        self.seen: OrderedDict[int, None] = OrderedDict()
+        self.shapes: OrderedDict[Key, Shape] = OrderedDict()
 
-    def shape(self, key: bytes) -> Shape | None:
+    def shape(self, key: Key) -> Shape | None:
         with self.lock:
             if key in self.shapes:
                 self.shapes.move_to_end(key)
             return self.shapes.get(key)
 
-    def has_seen(self, key: bytes) -> bool:
+    def has_seen(self, key: Key) -> bool:
         """Return whether a mail of this cohort came by before, and remember this one."""
+        # Another with the same hash would only be taken for a second mail, which is compared like any.
+        told = hash(key)
         with self.lock:
-            known = key in self.seen
-            _put(self.seen, key, None, MOST_SEEN)
+            known = told in self.seen
+            _put(self.seen, told, None, MOST_SEEN)
             return known
 
-    def keep(self, key: bytes, shape: Shape) -> None:
+    def keep(self, key: Key, shape: Shape) -> None:
         with self.lock:
             _put(self.shapes, key, shape, MOST_SHAPES)
 
@@ -188,19 +129,26 @@ def rendered(channel: Channel, letter: Message, context: Context) -> RenderedEma
     key = _key(channel, letter, context, files) if files is not None and not files.refused else None
     if files is None or key is None:
         return presentation.render(channel, letter)
+    texts = list(context.personal.values())
     shape = _memory.shape(key)
     if shape is not None:
-        return shape.filled(context.personal, letter.uuid)
+        return shape.filled(texts, str(letter.uuid))
     whole = presentation.render(channel, letter)
     if _memory.has_seen(key):
         try:
             shape = _shape(channel, letter, context, files)
-            if shape.filled(context.personal, letter.uuid) != whole:
-                raise Misuse("a mail that was filled in differs")
+            _compare(shape.filled(texts, str(letter.uuid)), whole, letter.language)
             _memory.keep(key, shape)
         except Misuse as reason:
             files.refuse(reason)
     return whole
+
+
+def _compare(filled: Filled, whole: RenderedEmail, language: str) -> None:
+    """Raise Misuse unless a mail that was filled in is the one that was rendered in full, and the same on the wire."""
+    parts = filled.parts()
+    if filled != whole or (parts is not None and parts != mime.parts(whole.body, document(whole, language))):
+        raise Misuse("a mail that was filled in differs")
 
 
 def _files_of(channel: Channel, letter: Message) -> _Files | None:
@@ -234,30 +182,22 @@ def _same(some: Sequence[base.Template], others: Sequence[base.Template] | None)
     return others is not None and all(map(operator.is_, some, others))
 
 
-def _key(channel: Channel, letter: Message, context: Context, files: _Files) -> bytes | None:
+def _key(channel: Channel, letter: Message, context: Context, files: _Files) -> Key | None:
     """Return what is equal for all mails of a cohort and for no others, None where that cannot be said."""
-    if any(type(value) is not str for value in context.personal.values()):
+    digest, texts = context.common.digest, context.personal.values()
+    if digest is None or any(type(text) is not str for text in texts):
         return None
-    pattern = tuple((path, bool(value)) for path, value in context.personal.items())
-    try:
-        # Exact types only, so that what is equal here is printed alike: no text that calls itself safe, no lazy value.
-        # Version 2 has no references, which would depend on where a value has been before.
-        told = marshal.dumps((files.number, channel.channel_type.value, letter.language, pattern, context.common), 2)
-    except ValueError:
-        return None
-    return blake2b(told, digest_size=32).digest()
+    paths, pattern = tuple(context.personal), tuple(map(bool, texts))
+    return files.number, str(channel.channel_type.value), str(letter.language), digest, paths, pattern
 
 
 def _shape(channel: Channel, letter: Message, context: Context, files: _Files) -> Shape:
     """Render the templates with a token for each personal value. Raises Misuse where that proves nothing."""
-    files.check([*context.personal, *_with_uuid(context.common)])
-    paths = list(context.personal)
-    tokens = {
-        path: f"{_NONCE}.{number}.{_SIGNS}" if context.personal[path] else "" for number, path in enumerate(paths)
-    }
+    files.check([*context.personal, *_with_uuid(context.common.values)])
+    tokens = {path: token(number) if text else "" for number, (path, text) in enumerate(context.personal.items())}
     pattern = copy.copy(letter)
     pattern.context = Context(context.common, tokens).of(_UUID)
-    return Shape(presentation.render(channel, pattern), paths)
+    return Shape(presentation.render(channel, pattern), len(tokens), letter.language)
 
 
 def _with_uuid(value: Any, path: Path = ()) -> Iterator[Path]:
@@ -272,7 +212,7 @@ def _with_uuid(value: Any, path: Path = ()) -> Iterator[Path]:
             yield from _with_uuid(item, (*path, usage.EACH))
 
 
-def _put(kept: OrderedDict[Any, Any], key: bytes, value: Any, most: int) -> None:
+def _put(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
     kept[key] = value
     kept.move_to_end(key)
     if len(kept) > most:

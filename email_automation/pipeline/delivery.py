@@ -19,10 +19,12 @@ from courses.bulk import slices
 from .. import words
 from ..models import EmailLog, EmailQueue
 from ..templating import stored
-from . import cohort, ledger, letters, policy
+from . import cohort, ledger, policy
 from . import message as messages
 from .calls import CallResolver
+from .desk import Desk
 from .handoff import HandOff
+from .letters import Letter
 from .message import MessageType
 from .outcome import Outcome, Tally, trace
 from .resolver import Draft, Resolver
@@ -132,16 +134,23 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
     waiting = deque((row, draft) for row, draft in going if row not in moved)
     if not waiting:
         return
-    brand = sites.brand(rows[0].site)
-    with HandOff(message, tally) as hand_off:
-        while waiting and hand_off.down is None:
-            row, draft = waiting.popleft()
-            letter = letters.prepare(message, run, row, draft, checked.people[draft.target_id], brand)
-            if isinstance(letter, Outcome):
-                tally.update(ledger.settle([row], letter))
-            else:
-                hand_off.take(letter)
+    site = rows[0].site
+    desk, hand_off = Desk(message, run, sites.brand(site), domain=site.domain), HandOff(message, tally)
+    hand_off.send(_prepared(desk, hand_off, waiting, checked, tally))
     hand_off.put_off([row for row, _ in waiting])
+
+
+def _prepared(
+    desk: Desk, hand_off: HandOff, waiting: deque[tuple[EmailLog, Draft]], checked: Checked, tally: Tally
+) -> Iterator[Letter]:
+    """Yield the mails that go out, each prepared when it is asked for; none once their provider is down."""
+    while waiting and hand_off.down is None:
+        row, draft = waiting.popleft()
+        letter = desk.prepare(row, draft, checked.people[draft.target_id])
+        if isinstance(letter, Outcome):
+            tally.update(ledger.settle([row], letter))
+        else:
+            yield letter
 
 
 def check(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from django.db import InterfaceError, OperationalError
+
+from courses.bulk import slices
 
 from .. import consent, words
 from ..models import EmailLog
@@ -15,52 +19,46 @@ from .outcome import UNREACHABLE, Outcome, Tally
 
 Done = tuple[EmailLog, Outcome]
 
+#: Outcomes of mails in flight are written with the next beginning, and no later than so many seconds after they came.
+FINISH_WITHIN: Final = 1.0
+
 
 class HandOff:
-    """Takes rendered mails of one message, in the order of sending.
+    """Sends the mails of one message, in their order.
 
     A mail goes alone, in flight with others where the channel allows it, or in one call with others of its cohort.
-    `down` is the outcome that the next mail would meet too: nothing more is to be taken then.
+    `down` is the outcome that the next mail would meet too: whoever makes the mails should make no more of them then.
     """
 
     def __init__(self, message: type[MessageType], tally: Tally) -> None:
         self.down: Outcome | None = None
         self._message = message
         self._tally = tally
-        self._done: Done | None = None
-        self._flying: list[letters.Letter] = []
-        self._most = 1
-        self._together: list[letters.Letter] = []
+        #: What is known and not written yet: of the last mail that went alone, or of some that were in flight.
+        self._done: list[Done] = []
+        self._known_since = 0.0
 
-    def __enter__(self) -> HandOff:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+    def send(self, prepared: Iterator[letters.Letter]) -> None:
+        """Send mails as they are prepared. What is known when an error ends this is written all the same."""
+        together: list[letters.Letter] = []
+        try:
+            letter = next(prepared, None)
+            while letter is not None:
+                if letters.goes_together(self._message, letter):
+                    together.append(letter)
+                elif (most := letters.in_flight(letter)) > 1:
+                    letter = self._fly(letter, prepared, most)
+                    continue
+                else:
+                    self._send(letter)
+                letter = next(prepared, None)
+        except BaseException:
             with contextlib.suppress(Exception):
                 self._finish()
-            return
-        self._fly()
+            raise
         self._finish()
-        for bundle in letters.bundles(self._together):
+        for bundle in letters.bundles(together):
             self._send_together(bundle)
-
-    def take(self, letter: letters.Letter) -> None:
-        """Send a mail, now or with those that follow it."""
-        if letters.goes_together(self._message, letter):
-            self._together.append(letter)
-        elif self._may_fly(letter):
-            self._flying.append(letter)
-            if len(self._flying) >= self._most:
-                self._fly()
-        else:
-            self._send(letter)
-
-    def _may_fly(self, letter: letters.Letter) -> bool:
-        # Asked once for those that wait for each other: nothing goes out meanwhile.
-        if not self._flying:
-            self._most = letters.in_flight(letter)
-        return self._most > 1
 
     def put_off(self, rows: Sequence[EmailLog]) -> None:
         """Have mails wait that would meet what made the provider `down`."""
@@ -73,54 +71,63 @@ class HandOff:
         self._tally.update(ledger.settle(rows, behind))
 
     def _send(self, letter: letters.Letter) -> None:
-        done, row = self._done, letter.row
+        row = letter.row
+        done = self._done.pop() if self._done else None
         step = ledger.finish_and_begin(done, (row, letter.prepared, self._message.lease))
         # Not begun: withdrawn or taken over meanwhile; its new owner counts it.
-        self._done = None
         self._note(done, step.recorded)
         if not step.begun:
             return
-        self._done = (row, letters.hand_off(letter))
-        if self._done[1].unreachable:
-            self.down = self._done[1]
-        if self._done[1].hard_bounce and not row.is_test:
+        outcome = letters.hand_off(letter)
+        self._done.append((row, outcome))
+        self._follow(letter, outcome)
+
+    def _follow(self, letter: letters.Letter, outcome: Outcome) -> None:
+        if outcome.unreachable:
+            self.down = outcome
+        if outcome.hard_bounce and not letter.row.is_test:
             # Now and not with the next mail: that may be to the same person, whose mails this withdraws.
             self._finish()
-            consent.suppress(row.recipient_id, letter.prepared.to_address, reason=consent.BOUNCE)
+            consent.suppress(letter.row.recipient_id, letter.prepared.to_address, reason=consent.BOUNCE)
+
+    def _fly(self, first: letters.Letter, prepared: Iterator[letters.Letter], most: int) -> letters.Letter | None:
+        """Send mails of one channel in flight, the next of them prepared while others are on the wire.
+
+        Returns the first mail of another channel.
+        """
+        chunks = _Chunks(first, prepared, size=max(most // 2, 1))
+        begun = (going for chunk in chunks.made() if (going := self._begun(chunk)))
+        for answers in letters.hand_off_in_flight(first.channel, chunks.kept(begun), most=most):
+            self._known_since = self._known_since if self._done else time.monotonic()
+            self._done += [(letter.row, outcome) for letter, outcome in answers]
+            for letter, outcome in answers:
+                self._follow(letter, outcome)
+            if self._done and time.monotonic() - self._known_since > FINISH_WITHIN:
+                self._finish()
+        self._finish()
+        if chunks.error is not None:
+            raise chunks.error
+        return chunks.other
+
+    def _begun(self, chunk: Sequence[letters.Letter]) -> list[letters.Letter]:
+        """Begin mails, and finish in the same step what is known of others; returns those that may be handed off."""
+        self._finish()
+        begun = ledger.begin_all([(letter.row, letter.prepared, self._message.lease) for letter in chunk])
+        return [letter for letter in chunk if letter.row.pk in begun]
 
     def _finish(self) -> None:
-        if self._done is not None:
-            done, self._done = self._done, None
-            self._note(done, ledger.finish(*done))
-
-    def _fly(self) -> None:
-        """Begin the mails that wait for each other in one write, and finish each with its answer."""
-        flying, self._flying = self._flying, []
-        if not flying:
-            return
-        if self.down is not None:
-            self.put_off([letter.row for letter in flying])
-            return
-        self._finish()
-        begun = ledger.begin_all([(letter.row, letter.prepared, self._message.lease) for letter in flying])
-        going = [letter for letter in flying if letter.row.pk in begun]
-        for answers in letters.hand_off_in_flight(going) if going else ():
-            self._finish_all([(letter.row, outcome) for letter, outcome in answers])
-            for letter, outcome in answers:
-                if outcome.unreachable:
-                    self.down = outcome
-                if outcome.hard_bounce and not letter.row.is_test:
-                    consent.suppress(letter.row.recipient_id, letter.prepared.to_address, reason=consent.BOUNCE)
+        done, self._done = self._done, []
+        if done:
+            self._write(done)
 
     def _send_together(self, bundle: Sequence[letters.Letter]) -> None:
         """Hand the mails of a bundle off in one call: all begun in one write, all finished in one transaction."""
-        begun = ledger.begin_all([(letter.row, letter.prepared, self._message.lease) for letter in bundle])
-        going = [letter for letter in bundle if letter.row.pk in begun]
+        going = self._begun(bundle)
         if going:
             outcome = letters.hand_off_together(going)
-            self._finish_all([(letter.row, outcome) for letter in going])
+            self._write([(letter.row, outcome) for letter in going])
 
-    def _finish_all(self, done: Sequence[Done]) -> None:
+    def _write(self, done: Sequence[Done]) -> None:
         try:
             recorded = ledger.finish_all(done)
         except (OperationalError, InterfaceError):
@@ -133,3 +140,37 @@ class HandOff:
         # A row that somebody took over is counted by its new owner.
         if done is not None and recorded is not None:
             self._tally.note(recorded, run_id=done[0].run_id)
+
+
+class _Chunks:
+    """Prepared mails of one channel, in chunks.
+
+    An error while they are made ends them, and is kept: what is on the wire must be heard of first.
+    """
+
+    def __init__(self, first: letters.Letter, prepared: Iterator[letters.Letter], *, size: int) -> None:
+        self.error: BaseException | None = None
+        #: The mail that ended them, of another channel.
+        self.other: letters.Letter | None = None
+        self._first = first
+        self._prepared = prepared
+        self._size = size
+
+    def made(self) -> Iterator[list[letters.Letter]]:
+        """Yield the chunks, each prepared when it is asked for."""
+        yield from slices(self._of_one_channel(), self._size)
+
+    def _of_one_channel(self) -> Iterator[letters.Letter]:
+        yield self._first
+        for letter in self._prepared:
+            if letter.channel is not self._first.channel:
+                self.other = letter
+                return
+            yield letter
+
+    def kept(self, chunks: Iterator[list[letters.Letter]]) -> Iterator[list[letters.Letter]]:
+        """Yield what is made of the chunks, to its end or to the error that ends it."""
+        try:
+            yield from chunks
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            self.error = error

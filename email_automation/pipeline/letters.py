@@ -12,51 +12,32 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.template import TemplateDoesNotExist
-from edx_ace import policy as ace_policy
-from edx_ace import presentation
-from edx_ace.channel import Channel, ChannelType, channels, get_channel_for_message
-from edx_ace.channel.file import PATH_OVERRIDE_KEY as FILE_PATH
+from edx_ace.channel import Channel
 from edx_ace.channel.file import FileEmailChannel
-from edx_ace.errors import ChannelError, RecoverableChannelDeliveryError, UnsupportedChannelError
+from edx_ace.errors import ChannelError, RecoverableChannelDeliveryError
 from edx_ace.message import Message
-from edx_ace.recipient import Recipient
 from edx_ace.renderers import RenderedEmail
 from edx_ace.signals import ACE_MESSAGE_SENT
 from edx_ace.utils.signals import send_ace_message_sent_signal
 
-from courses import sites
 from courses.bulk import slices
 
-from .. import headers, words
-from ..channels.braze import CAMPAIGN, Campaign
+from .. import words
+from ..channels.braze import CAMPAIGN
 from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
-from ..channels.mail import REFERENCE, document
-from ..conf import setting
-from ..models import EmailLog, EmailTemplate, pack_content
-from ..templating import stored
-from . import cohort, receipts
-from .context import Context, context_for, language_of
+from ..models import EmailLog
 from .ledger import Prepared
 from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, trace
-from .policy import Verdict
-from .resolver import Draft
-from .run import Run
 
 log = logging.getLogger(__name__)
 
-#: Option of an ACE message whose recipient's consent has been asked already.
-CHECKED_BY_ENGINE = "email_automation_checked"
 
-
-@dataclass(frozen=True)
-class Letter:
+class Letter(NamedTuple):
     """One mail, rendered and ready: its row, the ACE message, and the channel that takes it."""
 
     row: EmailLog
@@ -64,127 +45,7 @@ class Letter:
     rendered: RenderedEmail
     channel: Channel
     prepared: Prepared
-
-
-def prepare(
-    message: type[MessageType],
-    run: Run,
-    row: EmailLog,
-    draft: Draft,
-    person: Verdict,
-    brand: sites.Brand,
-) -> Letter | Outcome:
-    """Take one draft through ACE's policies, channel choice and rendering; an Outcome where that ends early."""
-    try:
-        content = context_for(message, run, draft, person, brand, row.message_uuid)
-        letter = _ace_message(message, run, row, draft, person, brand, content)
-        if ChannelType.EMAIL not in ace_policy.channels_for(letter):
-            return Outcome.skipped(words.REFUSED_CHANNEL)
-        channel = get_channel_for_message(ChannelType.EMAIL, letter)
-        with _template(draft):
-            alone = run.is_test or draft.template_id is not None
-            rendered = presentation.render(channel, letter) if alone else cohort.rendered(channel, letter, content)
-        prepared = _prepared(channel, letter, rendered, draft)
-    except UnsupportedChannelError as error:
-        return Outcome(status=words.PENDING, reason="no_channel", detail=str(error), ours=True)
-    except TemplateDoesNotExist as error:
-        return Outcome(status=words.FAILED, reason="template_missing", detail=str(error), ours=True)
-    except Exception as error:
-        # A template or a value that fails for one learner must not keep the others from their mail. Somebody can
-        # mend it, so the row waits for another attempt.
-        log.error("email_log=%s message=%s could not be rendered: %s", row.pk, message.label(), trace(error))
-        return Outcome(status=words.PENDING, reason="render_error", detail=_described(error), ours=True)
-    return Letter(row, letter, rendered, channel, prepared)
-
-
-def _ace_message(
-    message: type[MessageType],
-    run: Run,
-    row: EmailLog,
-    draft: Draft,
-    person: Verdict,
-    brand: sites.Brand,
-    content: Context,
-) -> Message:
-    context = content.of(row.message_uuid)
-    # Planning may be hours ago: a changed account is mailed where it is now.
-    address = row.to_address if run.is_test else person.address
-    kind = message(app_label=message.APP_LABEL or message.owner())
-    letter = kind.personalize(Recipient(draft.user_id, address), language_of(draft), context)
-    letter.uuid = row.message_uuid
-    letter.expiration_time = row.expires_at
-    letter.options = {
-        "transactional": message.transactional,
-        "from_address": brand["from_address"],
-        "reply_to": [headers.clean(brand["reply_to"])] if brand["reply_to"] else [],
-        CHECKED_BY_ENGINE: True,
-        FILE_PATH: f"{setting('ACE_MESSAGES_DIR')}/{row.pk}.html",
-        REFERENCE: receipts.reference(row),
-    }
-    # Not test mails: a service that keeps profiles would take the tester's address for that of the person it is about.
-    # Nor a call of somebody's code about a person whom such a service has no name of.
-    if (channel := message.channel()) and draft.external_user_id and not run.is_test:
-        letter.options |= {
-            "override_default_channel": channel,
-            CAMPAIGN: Campaign(
-                name=message.campaign(draft),
-                trigger_properties=draft.shared,
-                external_user_id=draft.external_user_id,
-                recipient_properties=draft.personal,
-            ),
-        }
-    letter.headers = headers.for_mail(
-        brand=brand,
-        domain=row.site.domain,
-        label=message.label(),
-        category=message.category,
-        message_uuid=row.message_uuid,
-        unsubscribe_url=str(context["unsubscribe_url"]),
-        extra=message.headers(draft),
-        is_test=run.is_test,
-    )
-    return letter
-
-
-def _template(draft: Draft) -> contextlib.AbstractContextManager[None]:
-    """Have the mail made of the template its draft names, if it names one."""
-    if draft.template_id is None:
-        return contextlib.nullcontext()
-    return stored.using(EmailTemplate.objects.get(pk=draft.template_id))
-
-
-def _prepared(channel: Channel, letter: Message, rendered: RenderedEmail, draft: Draft) -> Prepared:
-    subject = headers.clean(rendered.subject)
-    content = None
-    if setting("EMAIL_LOG_CONTENT_DAYS"):
-        content = pack_content(
-            {
-                "subject": subject,
-                "html": document(rendered, letter.language),
-                "text": rendered.body,
-                "headers": {
-                    "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
-                    **({"Reply-To": ", ".join(letter.options["reply_to"])} if letter.options["reply_to"] else {}),
-                    **letter.headers,
-                },
-            }
-        )
-    return Prepared(
-        to_address=letter.recipient.email_address,
-        course_id=draft.course_id,
-        enrollment_id=draft.enrollment_id,
-        payment_id=draft.payment_id,
-        channel=channel_name(channel),
-        subject=subject,
-        message_id=letter.headers["Message-ID"],
-        content=content,
-    )
-
-
-def channel_name(channel: Channel) -> str:
-    """Return the name under which ACE knows a channel."""
-    registered = channels().channel_type_to_channel_impl[channel.channel_type]
-    return next((name for name, known in registered.items() if known is channel), type(channel).__name__)
+    course_keys: tuple[str, ...] = ()
 
 
 def goes_together(message: type[MessageType], letter: Letter) -> bool:
@@ -219,11 +80,26 @@ def in_flight(letter: Letter) -> int:
     return offered() if offered is not None and not letter.message.options["transactional"] else 1
 
 
-def hand_off_in_flight(letters: Sequence[Letter]) -> Iterator[list[tuple[Letter, Outcome]]]:
-    """Give mails to their channel without waiting for answers, and yield what came of each, as the answers come."""
-    mails = [(letter.message, letter.rendered) for letter in letters]
-    for answers in letters[0].channel.deliver_in_flight(mails):
-        yield [(letters[number], _outcome([letters[number]], partial(_repeat, error))) for number, error in answers]
+def hand_off_in_flight(
+    channel: Channel, chunks: Iterator[Sequence[Letter]], *, most: int
+) -> Iterator[list[tuple[Letter, Outcome]]]:
+    """Give mails to their channel without waiting for answers, and yield what became of each, as the answers come.
+
+    A chunk is asked for when there is room for it among the `most` that may be in flight.
+    """
+    taken: list[Letter] = []
+
+    def mails() -> Iterator[list[tuple[Message, RenderedEmail]]]:
+        for chunk in chunks:
+            taken.extend(chunk)
+            yield [(letter.message, letter.rendered) for letter in chunk]
+
+    for answers in channel.deliver_in_flight(mails(), most=most):
+        yield [(taken[number], _answer(taken[number], error)) for number, error in answers]
+
+
+def _answer(letter: Letter, error: Exception | None) -> Outcome:
+    return _outcome([letter], partial(_repeat, error))
 
 
 def _repeat(error: Exception | None) -> str:
@@ -286,7 +162,7 @@ def _say_sent(letter: Letter) -> None:
         letter.message.unique_name,
         letter.row.pk,
         letter.message.uuid,
-        ",".join(map(str, letter.message.context.get("course_ids") or ())),
+        ",".join(letter.course_keys),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import attr
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.sites.models import Site
@@ -22,8 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from courses import sites
+from email_automation.channels import mime
+from email_automation.channels.mail import document
 from email_automation.models import EmailLog, EmailTemplate
 from email_automation.pipeline import cohort, letters, message
+from email_automation.pipeline.desk import Desk
 from email_automation.pipeline.policy import Verdict
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
@@ -83,7 +87,7 @@ class Mails:
         row = EmailLog(
             pk=next(numbers), email_type=self.kind.NAME, site=self.site, expires_at=timezone.now() + timedelta(days=1)
         )
-        letter = letters.prepare(self.kind, self.run, row, draft, person, self.brand)
+        letter = Desk(self.kind, self.run, self.brand, domain=self.site.domain).prepare(row, draft, person)
         assert isinstance(letter, letters.Letter), letter
         return letter
 
@@ -100,6 +104,10 @@ def check(letter: letters.Letter) -> None:
     """Compare a letter with what the ordinary way makes of it."""
     whole = presentation.render(letter.channel, letter.message)
     assert letter.rendered == whole
+    assert attr.astuple(letter.rendered) == attr.astuple(whole)
+    parts = letter.rendered.parts() if hasattr(letter.rendered, "parts") else None
+    if parts is not None:
+        assert parts == mime.parts(whole.body, document(whole, letter.message.language))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -163,7 +171,7 @@ def test_one_learners_values_never_reach_another(site: Site) -> None:
     made = [mails.prepared(names(f"Learner{number}X", "B", f"u{number}")) for number in range(5)]
     for number, letter in enumerate(made):
         others = [f"Learner{other}X" for other in range(5) if other != number]
-        whole = "".join(vars(letter.rendered).values())
+        whole = "".join(attr.astuple(letter.rendered))
         assert f"Learner{number}X" in whole
         assert not any(other in whole for other in others)
         uuids = [str(other.row.message_uuid) for other in made if other is not letter]

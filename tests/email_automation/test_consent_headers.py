@@ -14,16 +14,13 @@ URL = "https://uni.example.org/email/unsubscribe/abc:def/"
 
 
 def made(*, extra: dict[str, str] | None = None, is_test: bool = False, brand: dict[str, Any] | None = None) -> Any:
-    return headers.for_mail(
+    return headers.Headers(
         brand=brand or {},
         domain="uni.example.org:8000",
         label="schedules.recurringnudge_day3",
         category="reminder",
-        message_uuid=uuid.UUID(int=7),
-        unsubscribe_url=URL,
-        extra=extra or {},
         is_test=is_test,
-    )
+    ).for_mail(uuid.UUID(int=7), URL, extra or {})
 
 
 def test_a_mail_can_be_stopped_with_one_click() -> None:

@@ -18,8 +18,9 @@ from courses.models import Course
 from email_automation import consent, words
 from email_automation.channels.mail import DjangoMailChannel
 from email_automation.models import CourseOptOut, EmailLog
-from email_automation.pipeline import delivery, dispatch, ledger, message, sweep, waiting
+from email_automation.pipeline import dispatch, ledger, message, sweep, waiting
 from email_automation.pipeline.delivery import SLICE, deliver
+from email_automation.pipeline.desk import Desk
 from email_automation.pipeline.outcome import OURS
 from schedules.resolver import LearnerResolver
 from tests.crowd import learners_due
@@ -234,14 +235,14 @@ def test_an_outcome_that_could_not_be_written_at_first_is_written_before_the_sli
     plan: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = plan(4)
-    real = delivery.letters.prepare
+    real = Desk.prepare
 
-    def prepare(*args: Any) -> Any:
-        if args[2].pk == ids[2]:
+    def prepare(desk: Desk, row: EmailLog, *args: Any) -> Any:
+        if row.pk == ids[2]:
             raise OperationalError("gone for a moment")
-        return real(*args)
+        return real(desk, row, *args)
 
-    monkeypatch.setattr(delivery.letters, "prepare", prepare)
+    monkeypatch.setattr(Desk, "prepare", prepare)
     tally = deliver(ids)
     assert (tally[words.SENT], tally[words.PENDING]) == (2, 2)
     assert states() == {words.SENT: 2, words.PENDING: 2}

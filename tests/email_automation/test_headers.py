@@ -175,15 +175,12 @@ def test_the_sender_has_the_sites_address_and_the_mails_name(address: str, name:
 
 
 def test_a_messages_own_header_takes_the_place_of_the_engines() -> None:
-    found = headers.for_mail(
-        brand={},
-        domain="example.com:8000",
-        label="course_goals.goal_reminder",
-        category="goal",
-        message_uuid=UUID_OF_ROW,
-        unsubscribe_url="https://example.com/email/unsubscribe/token/",
-        extra={"List-Unsubscribe": "<https://example.com/own/\r\nBcc: eve@example.com>"},
-        is_test=False,
+    found = headers.Headers(
+        brand={}, domain="example.com:8000", label="course_goals.goal_reminder", category="goal"
+    ).for_mail(
+        UUID_OF_ROW,
+        "https://example.com/email/unsubscribe/token/",
+        {"List-Unsubscribe": "<https://example.com/own/\r\nBcc: eve@example.com>"},
     )
     assert found["List-Unsubscribe"] == "<https://example.com/own/ Bcc: eve@example.com>"
     assert found["Message-ID"] == f"<{UUID_OF_ROW}@example.com>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from courses.bulk import slices
 from email_automation import words
 from email_automation.channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused, TryAgain
 from email_automation.channels.mail import DjangoMailChannel
@@ -32,6 +34,7 @@ from tests.relay import ALL, Relay
 DAY = date(2017, 8, 1)
 NUDGE = "schedules.recurringnudge_day3"
 PAYMENT = "email_automation.payment_confirmation"
+HOPELESS = (DeliveryInDoubt, ProviderUnreachable, TryAgain)
 OFFERS = {"streams": ALL, "pipelines": ("PIPELINING", "8BITMIME"), "plain": ()}
 
 
@@ -57,10 +60,13 @@ def mails(number: int) -> list[tuple[Message, RenderedEmail]]:
     return made
 
 
-def fly(channel: DjangoMailChannel, number: int) -> dict[int, Exception | None]:
+def fly(channel: DjangoMailChannel, number: int, *, chunk: int = 0, most: int = 0) -> dict[int, Exception | None]:
     """Send mails in flight, and return what came of each; each is told of once."""
-    answers = [each for group in channel.deliver_in_flight(mails(number)) for each in group]
-    assert sorted(index for index, _ in answers) == list(range(number))
+    chunks = slices(mails(number), chunk or number)
+    answers = [each for group in channel.deliver_in_flight(chunks, most=most or number) for each in group]
+    # No further chunk is asked for once the next mail would meet what the last one has met.
+    asked = number if not any(isinstance(error, HOPELESS) for _, error in answers) else len(answers)
+    assert sorted(index for index, _ in answers) == list(range(asked))
     return dict(answers)
 
 
@@ -120,17 +126,18 @@ def test_a_server_that_dies_at_any_byte_leaves_no_mail_untold(settings: Any, off
     @examples(
         max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
-    @given(st.integers(1, read if side == "dies_at" else written))
-    @example(1)
-    @example(read if side == "dies_at" else written)
-    def die(at: int) -> None:
+    @given(st.integers(1, read if side == "dies_at" else written), st.sampled_from([(4, 4), (1, 2), (2, 4), (1, 3)]))
+    @example(1, (4, 4))
+    @example(read if side == "dies_at" else written, (1, 2))
+    def die(at: int, sizes: tuple[int, int]) -> None:
+        chunk, most = sizes
         with Relay.running(offers=OFFERS[offers], **{side: at}) as relay:
             relay.use(settings)
             channel = DjangoMailChannel()
-            answers = fly(channel, 4)
+            answers = fly(channel, 4, chunk=chunk, most=most)
             check(answers, relay)
             for error in answers.values():
-                assert error is None or isinstance(error, DeliveryInDoubt | ProviderUnreachable | TryAgain)
+                assert error is None or isinstance(error, HOPELESS)
             channel.forget_connection()
 
     die()
@@ -147,10 +154,34 @@ def test_a_server_that_only_listens_leaves_all_in_doubt_and_is_waited_for_once(r
     assert all(isinstance(error, ProviderUnreachable) for error in again.values())
 
 
+@pytest.mark.parametrize(("chunk", "most"), [(1, 1), (1, 4), (2, 5), (3, 6), (7, 7), (9, 9)])
+def test_as_many_are_in_flight_as_there_is_room_for_whole_chunks(relay: Relay, chunk: int, most: int) -> None:
+    relay.distance = 0.05
+    assert fly(DjangoMailChannel(), 7, chunk=chunk, most=most) == dict.fromkeys(range(7))
+    assert relay.most_at_once == min(most // chunk * chunk, 7)
+    assert relay.connections == 1
+
+
+def test_the_next_chunk_is_asked_for_while_the_last_is_on_its_way(relay: Relay) -> None:
+    relay.distance = 0.3
+    taken: list[int] = []
+
+    def chunks() -> Iterator[Any]:
+        for chunk in slices(mails(6), 2):
+            # What a relay far away has taken, and nobody has heard of.
+            taken.append(len(relay.taken))
+            yield chunk
+            time.sleep(0.05)
+
+    heard = [len(group) for group in DjangoMailChannel().deliver_in_flight(chunks(), most=4)]
+    assert sum(heard) == 6
+    assert taken[:2] == [0, 2]
+
+
 def test_a_mail_that_cannot_be_written_leaves_the_others(relay: Relay) -> None:
     made = mails(3)
     made[1][0].headers["X-Own"] = "a\r\nBcc: eve@example.com"
-    answers = dict(each for group in DjangoMailChannel().deliver_in_flight(made) for each in group)
+    answers = dict(each for group in DjangoMailChannel().deliver_in_flight(iter([made]), most=3) for each in group)
     assert (answers[0], answers[2]) == (None, None)
     assert isinstance(answers[1], ValueError) and not isinstance(answers[1], ChannelError)
     assert relay.addresses == ["p0@example.com", "p2@example.com"]
@@ -213,16 +244,16 @@ def test_mails_go_one_at_a_time_where_that_is_wanted_or_all_there_is(
     assert relay.most_at_once == 1
 
 
-@pytest.mark.parametrize("number", [11, 41])
-def test_mails_in_flight_are_begun_in_one_write(relay: Relay, due: Any, number: int) -> None:
+@pytest.mark.parametrize(("number", "writes"), [(11, 2), (26, 2), (27, 3), (41, 3)])
+def test_half_of_what_may_be_in_flight_is_begun_in_one_write(relay: Relay, due: Any, number: int, writes: int) -> None:
     due(number)
     with CaptureQueriesContext(
         connection,
     ) as queries:
         assert run().sent == number
     begun = [query for query in queries if '"message_id" = ' in query["sql"].replace("`", '"')]
-    # The first alone, and the rest of the slice.
-    assert len(begun) == 2
+    # The first alone, the others by halves of a window of 50.
+    assert len(begun) == writes
 
 
 def test_a_hard_bounce_in_flight_fails_alone_and_suppresses_the_address(relay: Relay, due: Any) -> None:

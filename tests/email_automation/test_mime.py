@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from email_automation import headers
 from email_automation.channels import mime
-from email_automation.channels.mail import DJANGO_SMTP, OUR_SMTP
+from email_automation.channels.kept import DJANGO_SMTP, OUR_SMTP
 from tests.smtp import Server
 
 WORDS = st.one_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from django.test.utils import override_settings
 from courses.models import Course, Enrollment
 from email_automation import words
 from email_automation.models import EmailLog
-from email_automation.pipeline import delivery, dispatch, letters, message, wake
+from email_automation.pipeline import dispatch, message, wake
+from email_automation.pipeline.desk import Desk
 from email_automation.pipeline.resolver import Draft
 from email_automation.pipeline.run import Run
 from schedules.models import Schedule, ScheduleConfig, ScheduleExperience
@@ -188,6 +190,13 @@ def planned(name: str, site: Site) -> list[int]:
 @contextmanager
 def killed_after(number: int) -> Iterator[None]:
     """Break off as a killed process does, when so many mails are out and the next one is not begun."""
-    prepared = mock.Mock(side_effect=[*[mock.DEFAULT] * number, KeyboardInterrupt], wraps=letters.prepare)
-    with mock.patch.object(delivery.letters, "prepare", prepared):
+    real = Desk.prepare
+    turns = itertools.count()
+
+    def prepare(desk: Desk, *args: Any) -> Any:
+        if next(turns) == number:
+            raise KeyboardInterrupt
+        return real(desk, *args)
+
+    with mock.patch.object(Desk, "prepare", prepare):
         yield

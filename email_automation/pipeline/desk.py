@@ -1,0 +1,191 @@
+"""The desk at which the mails of one slice are written: one draft after the other through ACE's stages, up to the
+channel. What is the same for all of them is worked out once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from functools import cache, partial
+from typing import Any
+
+from django.template import TemplateDoesNotExist
+from edx_ace import policy as ace_policy
+from edx_ace import presentation
+from edx_ace.channel import Channel, ChannelType, channels, get_channel_for_message
+from edx_ace.channel.file import PATH_OVERRIDE_KEY as FILE_PATH
+from edx_ace.errors import UnsupportedChannelError
+from edx_ace.message import Message
+from edx_ace.recipient import Recipient
+from edx_ace.renderers import RenderedEmail
+
+from courses import sites
+
+from .. import headers, words
+from ..channels.braze import CAMPAIGN, Campaign
+from ..channels.mail import REFERENCE, document
+from ..conf import setting
+from ..models import EmailLog, EmailTemplate, pack_content
+from ..templating import stored
+from . import cohort, receipts
+from .context import Context, Contexts, language_of
+from .ledger import Prepared
+from .letters import Letter
+from .message import MessageType
+from .outcome import Outcome, trace
+from .policy import Verdict
+from .resolver import Draft
+from .run import Run
+
+log = logging.getLogger(__name__)
+
+#: Option of an ACE message whose recipient's consent has been asked already.
+CHECKED_BY_ENGINE = "email_automation_checked"
+
+
+class Desk:
+    """Writes the mails of one message and run, for one site."""
+
+    def __init__(self, message: type[MessageType], run: Run, brand: sites.Brand, *, domain: str) -> None:
+        self._message = message
+        self._run = run
+        # Of one bulk send, as ACE has it: its messages carry the kind's uuid.
+        self._kind = message(app_label=message.APP_LABEL or message.owner())
+        self._contexts = Contexts(message, run, brand)
+        self._headers = headers.Headers(
+            brand=brand, domain=domain, label=message.label(), category=message.category, is_test=run.is_test
+        )
+        self._folder = setting("ACE_MESSAGES_DIR")
+        self._keeps_content = bool(setting("EMAIL_LOG_CONTENT_DAYS"))
+        self._options = {
+            "transactional": message.transactional,
+            "from_address": brand["from_address"],
+            "reply_to": [headers.clean(brand["reply_to"])] if brand["reply_to"] else [],
+            CHECKED_BY_ENGINE: True,
+        }
+
+    def prepare(self, row: EmailLog, draft: Draft, person: Verdict) -> Letter | Outcome:
+        """Take one draft through ACE's policies, channel choice and rendering; an Outcome where that ends early."""
+        try:
+            content = self._contexts.of(draft, person, row.message_uuid)
+            letter = self._ace_message(row, draft, person, content)
+            if ChannelType.EMAIL not in ace_policy.channels_for(letter):
+                return Outcome.skipped(words.REFUSED_CHANNEL)
+            channel = get_channel_for_message(ChannelType.EMAIL, letter)
+            with _template(draft):
+                alone = self._run.is_test or draft.template_id is not None
+                rendered = presentation.render(channel, letter) if alone else cohort.rendered(channel, letter, content)
+            prepared = self._prepared(channel, letter, rendered, draft)
+        except UnsupportedChannelError as error:
+            return Outcome(status=words.PENDING, reason="no_channel", detail=str(error), ours=True)
+        except TemplateDoesNotExist as error:
+            return Outcome(status=words.FAILED, reason="template_missing", detail=str(error), ours=True)
+        except Exception as error:
+            # A template or a value that fails for one learner must not keep the others from their mail. Somebody can
+            # mend it, so the row waits for another attempt.
+            log.error("email_log=%s message=%s could not be rendered: %s", row.pk, self._message.label(), trace(error))
+            detail = f"{type(error).__name__}: {error}"
+            return Outcome(status=words.PENDING, reason="render_error", detail=detail, ours=True)
+        return Letter(row, letter, rendered, channel, prepared, draft.course_keys)
+
+    def _ace_message(self, row: EmailLog, draft: Draft, person: Verdict, content: Context) -> Message:
+        # Planning may be hours ago: a changed account is mailed where it is now.
+        address = row.to_address if self._run.is_test else person.address
+        letter = _Message(
+            app_label=self._kind.app_label,
+            name=self._kind.name,
+            recipient=Recipient(draft.user_id, address),
+            expiration_time=row.expires_at,
+            context=partial(content.of, row.message_uuid),
+            send_uuid=self._kind.uuid,
+            language=language_of(draft),
+            log_level=self._kind.log_level,
+            options={
+                **self._options,
+                FILE_PATH: f"{self._folder}/{row.pk}.html",
+                REFERENCE: receipts.reference(row),
+                **self._campaign(draft),
+            },
+        )
+        letter.uuid = row.message_uuid
+        letter.headers = self._headers.for_mail(
+            row.message_uuid, str(content.personal["unsubscribe_url",]), self._message.headers(draft)
+        )
+        return letter
+
+    def _campaign(self, draft: Draft) -> dict[str, Any]:
+        """Return the options of a mail that a service with profiles of its own sends."""
+        channel = self._message.channel()
+        # Not test mails: such a service would take the tester's address for that of the person it is about. Nor a call
+        # of somebody's code about a person whom it has no name of.
+        if not channel or not draft.external_user_id or self._run.is_test:
+            return {}
+        return {
+            "override_default_channel": channel,
+            CAMPAIGN: Campaign(
+                name=self._message.campaign(draft),
+                trigger_properties=draft.shared,
+                external_user_id=draft.external_user_id,
+                recipient_properties=draft.personal,
+            ),
+        }
+
+    def _prepared(self, channel: Channel, letter: Message, rendered: RenderedEmail, draft: Draft) -> Prepared:
+        subject = headers.clean(rendered.subject)
+        return Prepared(
+            to_address=letter.recipient.email_address,
+            course_id=draft.course_id,
+            enrollment_id=draft.enrollment_id,
+            payment_id=draft.payment_id,
+            channel=_name_of(channel),
+            subject=subject,
+            message_id=letter.headers["Message-ID"],
+            content=_content(letter, rendered, subject) if self._keeps_content else None,
+        )
+
+
+class _Message(Message):  # type: ignore[misc]  # edx_ace has no type information
+    """An ACE message whose context may be given as what makes it, and is then made when somebody reads it."""
+
+    _context: Any
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """The values for the templates."""
+        if callable(self._context):
+            self._context = self._context()
+        made: dict[str, Any] = self._context
+        return made
+
+    @context.setter
+    def context(self, given: Any) -> None:
+        self._context = given
+
+
+def _template(draft: Draft) -> contextlib.AbstractContextManager[None]:
+    """Have the mail made of the template its draft names, if it names one."""
+    if draft.template_id is None:
+        return contextlib.nullcontext()
+    return stored.using(EmailTemplate.objects.get(pk=draft.template_id))
+
+
+def _content(letter: Message, rendered: RenderedEmail, subject: str) -> bytes:
+    return pack_content(
+        {
+            "subject": subject,
+            "html": document(rendered, letter.language),
+            "text": rendered.body,
+            "headers": {
+                "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
+                **({"Reply-To": ", ".join(letter.options["reply_to"])} if letter.options["reply_to"] else {}),
+                **letter.headers,
+            },
+        }
+    )
+
+
+@cache
+def _name_of(channel: Channel) -> str:
+    """Return the name under which ACE knows a channel."""
+    registered = channels().channel_type_to_channel_impl[channel.channel_type]
+    return next((name for name, known in registered.items() if known is channel), type(channel).__name__)
