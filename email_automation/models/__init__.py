@@ -1,5 +1,6 @@
 """The engine's tables: the ledger of mails and its runs, the outbox, templates, consent, and weekly figures."""
 
+from .body import EmailBody
 from .content import pack_content
 from .log import EmailLog, MessageRun
 from .outbox import EmailQueue
@@ -10,6 +11,7 @@ from .webhooks import ProviderEventCount
 
 __all__ = [
     "CourseOptOut",
+    "EmailBody",
     "EmailLog",
     "EmailPreference",
     "EmailQueue",

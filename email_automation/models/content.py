@@ -24,12 +24,17 @@ _HAS_DICTIONARY: Final = 0x20
 
 def pack_content(content: Mapping[str, Any]) -> bytes:
     """Compress {subject, html, text, headers} for `EmailLog.content`."""
+    return pack_text(_as_json(content))
+
+
+def pack_text(text: str) -> bytes:
+    """Compress a text in JSON."""
     packer = _primed().copy()
-    return packer.compress(_as_json(content).encode()) + packer.flush()
+    return packer.compress(text.encode()) + packer.flush()
 
 
 def unpack_content(packed: bytes) -> dict[str, Any]:
-    """Return what `pack_content` was given. Raises KeyError for a dictionary that is not here any more."""
+    """Return what was packed. Raises KeyError for a dictionary that is not here any more."""
     if packed[1] & _HAS_DICTIONARY:
         unpacker = zlib.decompressobj(zdict=dictionaries()[int.from_bytes(packed[2:6], "big")])
         raw = unpacker.decompress(packed) + unpacker.flush()

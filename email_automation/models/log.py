@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from courses.models import Course, Enrollment, Payment
 
 from .. import words
+from . import body
 from .content import unpack_content
 
 MESSAGE_UUID_NAMESPACE = uuid.UUID("5b0c4e3a-6d0e-5d0b-9a52-0d9b7c0f7f11")
@@ -130,4 +131,11 @@ class EmailLog(models.Model):
         """Return {subject, html, text, headers} as sent, or None when it was not kept."""
         if self.content is None:
             return None
-        return unpack_content(bytes(self.content))
+        content = bytes(self.content)
+        digest = body.refers_to(content)
+        if digest is None:
+            return unpack_content(content)
+        packed = body.EmailBody.objects.filter(digest=digest).values_list("packed", flat=True).first()
+        if packed is None:
+            return None
+        return body.restored(content, unpack_content(bytes(packed)), str(self.message_uuid))

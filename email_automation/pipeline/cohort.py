@@ -81,7 +81,7 @@ class _Memory:
         self.lock = threading.Lock()
         self.files: dict[tuple[str, str, str], _Files | None] = {}
         self.looked: set[tuple[str, str, str]] = set()
-        self.seen: OrderedDict[int, None] = OrderedDict()
+        self.seen: OrderedDict[int, int] = OrderedDict()
         self.shapes: OrderedDict[Key, Shape] = OrderedDict()
 
     def shape(self, key: Key) -> Shape | None:
@@ -90,13 +90,13 @@ class _Memory:
                 self.shapes.move_to_end(key)
             return self.shapes.get(key)
 
-    def has_seen(self, key: Key) -> bool:
-        """Return whether a mail of this cohort came by before, and remember this one."""
+    def has_seen(self, key: Key, user_id: int) -> bool:
+        """Return whether a mail of this cohort came by before, to somebody else, and remember this one."""
         # Another with the same hash would only be taken for a second mail, which is compared like any.
         told = hash(key)
         with self.lock:
-            known = told in self.seen
-            _put(self.seen, told, None, MOST_SEEN)
+            known = self.seen.get(told, user_id) != user_id
+            _put(self.seen, told, user_id, MOST_SEEN)
             return known
 
     def keep(self, key: Key, shape: Shape) -> None:
@@ -122,8 +122,8 @@ def forget() -> None:
 def rendered(channel: Channel, letter: Message, context: Context) -> RenderedEmail:
     """Return a mail's parts as ACE's presentation renders them.
 
-    The first mail of a cohort is rendered in full, the second in full and as a shape, which are compared; the others
-    are filled in.
+    The first mail of a cohort is rendered in full, the first to another person in full and as a shape, which are
+    compared; the others are filled in. So what two people's mails do not share is in no shape.
     """
     files = _files_of(channel, letter)
     key = _key(channel, letter, context, files) if files is not None and not files.refused else None
@@ -134,7 +134,7 @@ def rendered(channel: Channel, letter: Message, context: Context) -> RenderedEma
     if shape is not None:
         return shape.filled(texts, str(letter.uuid))
     whole = presentation.render(channel, letter)
-    if _memory.has_seen(key):
+    if _memory.has_seen(key, letter.recipient.lms_user_id):
         try:
             shape = _shape(channel, letter, context, files)
             _compare(shape.filled(texts, str(letter.uuid)), whole, letter.language)

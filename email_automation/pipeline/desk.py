@@ -27,7 +27,7 @@ from ..channels.mail import REFERENCE, document
 from ..conf import setting
 from ..models import EmailLog, EmailTemplate, pack_content
 from ..templating import stored
-from . import cohort, receipts
+from . import bodies, cohort, receipts
 from .context import Context, Contexts, language_of
 from .ledger import Prepared
 from .letters import Letter
@@ -36,6 +36,7 @@ from .outcome import Outcome, trace
 from .policy import Verdict
 from .resolver import Draft
 from .run import Run
+from .shape import Filled
 
 log = logging.getLogger(__name__)
 
@@ -170,17 +171,18 @@ def _template(draft: Draft) -> contextlib.AbstractContextManager[None]:
 
 
 def _content(letter: Message, rendered: RenderedEmail, subject: str) -> bytes:
+    reply_to = letter.options["reply_to"]
+    said = {
+        "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
+        **({"Reply-To": ", ".join(reply_to)} if reply_to else {}),
+        **letter.headers,
+    }
+    if isinstance(rendered, Filled):
+        kept = bodies.difference(rendered, letter.uuid, subject=subject, headers=said)
+        if kept is not None:
+            return kept
     return pack_content(
-        {
-            "subject": subject,
-            "html": document(rendered, letter.language),
-            "text": rendered.body,
-            "headers": {
-                "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
-                **({"Reply-To": ", ".join(letter.options["reply_to"])} if letter.options["reply_to"] else {}),
-                **letter.headers,
-            },
-        }
+        {"subject": subject, "html": document(rendered, letter.language), "text": rendered.body, "headers": said}
     )
 
 

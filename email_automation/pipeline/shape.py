@@ -15,6 +15,7 @@ from edx_ace.renderers import RenderedEmail
 from .. import links
 from ..channels import mime
 from ..channels.mail import document
+from ..models.body import Body, Pieces
 from ..templating.usage import Misuse
 
 # Stands for a value and shows what became of it: each of the signs that HTML escapes, once. Nobody outside of this
@@ -52,9 +53,14 @@ class Shape:
         used = {piece for pieces in self._fields.values() for piece in pieces if isinstance(piece, int)}
         self._escaped = sorted(piece - number for piece in used if number <= piece < 2 * number)
         self._parts: tuple[mime.PartTemplate, mime.PartTemplate] | None = None
+        #: The document and the text in pieces, as the log keeps them; None where they differ by more than the texts.
+        self.kept_parts: dict[str, Pieces] | None = None
+        #: What the log keeps of the cohort already.
+        self.body: Body | None = None
         if rendered.body and not any(_at_an_edge(text) for text in (rendered.head_html, rendered.body_html)):
-            html = _pieces(document(rendered, language), number)
-            self._parts = mime.PartTemplate("plain", self._fields["body"]), mime.PartTemplate("html", html)
+            text, html = self._fields["body"], _pieces(document(rendered, language), number)
+            self._parts = mime.PartTemplate("plain", text), mime.PartTemplate("html", html)
+            self.kept_parts = {"html": html, "text": text}
 
     def filled(self, texts: list[str], message_uuid: str) -> Filled:
         """Return one mail, with a text for each number."""
@@ -102,9 +108,9 @@ class Filled(RenderedEmail):  # type: ignore[misc]  # edx_ace has no type inform
 _FIELDS: Final = frozenset(each.name for each in attr.fields(RenderedEmail))
 
 
-def _pieces(text: str, number: int) -> list[str | int]:
+def _pieces(text: str, number: int) -> Pieces:
     """Return a text cut at its tokens and uuids, with the number of what belongs there; escaped: `number` higher."""
-    pieces: list[str | int] = []
+    pieces: Pieces = []
     found = list(_TOKEN.finditer(text))
     if len(found) != text.lower().count(_NONCE):
         raise Misuse("a value comes out changed")
@@ -115,7 +121,7 @@ def _pieces(text: str, number: int) -> list[str | int]:
     return [*pieces, *_around_uuids(text[end:], number)]
 
 
-def _around_uuids(text: str, number: int) -> list[str | int]:
+def _around_uuids(text: str, number: int) -> Pieces:
     first, *others = text.split(links.MESSAGE_UUID)
     return [first, *(piece for other in others for piece in (2 * number, other))]
 

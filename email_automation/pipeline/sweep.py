@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from .. import alerts, words
 from ..conf import setting
-from . import chores, entries, ledger, outbox, runs, waiting
+from . import bodies, chores, entries, ledger, outbox, runs, waiting
 from .delivery import SLICE, deliver
 from .outcome import OURS, Outcome, Tally, trace
 
@@ -79,4 +79,4 @@ def clean_up() -> dict[str, int]:
     counts = ledger.prune(
         rows_before=rows_before, content_before=now - timedelta(days=setting("EMAIL_LOG_CONTENT_DAYS"))
     )
-    return counts | {"entries": entries.prune(rows_before)}
+    return counts | {"entries": entries.prune(rows_before), "bodies": bodies.prune()}
