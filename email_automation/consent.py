@@ -10,6 +10,7 @@ and by a keyed digest, which holds for everybody who has it and outlives them.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,6 @@ from django.core.signing import BadSignature, Signer, b64_encode
 from django.db import IntegrityError, transaction
 from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 from django.utils.encoding import force_bytes
 from django.utils.functional import Promise
 from django.utils.translation import get_language
@@ -63,12 +63,20 @@ class Grant:
 
 def unsubscribe_token(user_id: int, category: str, epochs: Mapping[str, int]) -> str:
     """Return the token by which anybody who holds the mail can switch off one category for its recipient."""
-    return _signer(UNSUBSCRIBE).sign_object([user_id, category, epochs.get(category, 0)])
+    return _signer(UNSUBSCRIBE).sign_object(_stops(user_id, category, epochs))
 
 
 def course_token(user_id: int, course_id: int, epochs: Mapping[str, int]) -> str:
     """Return the token by which anybody who holds the mail can stop lifecycle mail about one course."""
-    return _signer(UNSUBSCRIBE).sign_object([user_id, COURSE, course_id, epochs.get(_course_epoch(course_id), 0)])
+    return _signer(UNSUBSCRIBE).sign_object(_stops_course(user_id, course_id, epochs))
+
+
+def _stops(user_id: int, category: str, epochs: Mapping[str, int]) -> list[Any]:
+    return [user_id, category, epochs.get(category, 0)]
+
+
+def _stops_course(user_id: int, course_id: int, epochs: Mapping[str, int]) -> list[Any]:
+    return [user_id, COURSE, course_id, epochs.get(_course_epoch(course_id), 0)]
 
 
 def preferences_token(user_id: int) -> str:
@@ -113,23 +121,30 @@ class MailLinks(NamedTuple):
     course_unsubscribe: str = ""
 
 
-def mail_links(
-    base_url: str, user_id: int, category: str, epochs: Mapping[str, int], *, course_id: int | None = None
-) -> MailLinks:
-    """Return the links of one mail, which may be about one course."""
-    # Asked once for all three: finding out where and in which language we are takes longer than signing.
-    unsubscribe, preferences = _pages()
-    course = course_token(user_id, course_id, epochs) if course_id is not None else ""
-    return MailLinks(
-        base_url + unsubscribe.with_token(unsubscribe_token(user_id, category, epochs)),
-        base_url + preferences.with_token(preferences_token(user_id)),
-        base_url + unsubscribe.with_token(course) if course else "",
-    )
+class MailLinker:
+    """Makes the links of one category's mails. Where its pages are, and which key signs, is found out once."""
+
+    def __init__(self, base_url: str, category: str) -> None:
+        self._base_url = base_url
+        self._category = category
+        self._unsubscribe, self._preferences = _pages()
+        self._stopping, self._choosing = _signer(UNSUBSCRIBE), _signer(PREFERENCES)
+
+    def of(self, user_id: int, epochs: Mapping[str, int], *, course_id: int | None = None) -> MailLinks:
+        """Return the links of one mail, which may be about one course."""
+        stop = self._stopping.sign_object(_stops(user_id, self._category, epochs))
+        manage = self._choosing.sign_object([user_id])
+        course = self._stopping.sign_object(_stops_course(user_id, course_id, epochs)) if course_id is not None else ""
+        return MailLinks(
+            self._base_url + self._unsubscribe.with_token(stop),
+            self._base_url + self._preferences.with_token(manage),
+            self._base_url + self._unsubscribe.with_token(course) if course else "",
+        )
 
 
 def unsubscribe_url(base_url: str, user_id: int, category: str, epochs: Mapping[str, int]) -> str:
     """Return the absolute address of the unsubscribe page for one mail."""
-    return mail_links(base_url, user_id, category, epochs).unsubscribe
+    return MailLinker(base_url, category).of(user_id, epochs).unsubscribe
 
 
 def preferences_url(base_url: str, user_id: int) -> str:
@@ -292,9 +307,7 @@ def forget(user_id: int) -> dict[str, int]:
 
 
 def _digest(address: str, key: str | bytes) -> str:
-    keyed = _keyed("email_automation.address", key, "sha256").copy()
-    keyed.update(_normal(address).encode())
-    return keyed.hexdigest()
+    return hmac.digest(_derived("email_automation.address", key, "sha256"), _normal(address).encode(), "sha256").hex()
 
 
 def _normal(address: str) -> str:
@@ -367,17 +380,17 @@ class _MailSigner(Signer):
     """Django's signer, which derives the key of each purpose once: three links are signed for every mail."""
 
     def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
-        signed = _keyed(str(self.salt) + "signer", self.key if key is None else key, self.algorithm).copy()
-        signed.update(force_bytes(value))
-        return b64_encode(signed.digest()).decode()
+        derived = _derived(str(self.salt) + "signer", self.key if key is None else key, self.algorithm)
+        return b64_encode(hmac.digest(derived, force_bytes(value), self.algorithm)).decode()
 
     def sign_object(self, obj: Any, *args: Any, **kwargs: Any) -> str:
         return self.sign(b64_encode(_as_json(obj).encode("latin-1")).decode())
 
 
 @lru_cache(maxsize=64)
-def _keyed(salt: str, key: str | bytes, algorithm: str) -> hmac.HMAC:
-    return salted_hmac(salt, "", secret=key, algorithm=algorithm)
+def _derived(salt: str, key: str | bytes, algorithm: str) -> bytes:
+    # As `salted_hmac` does, whose result would have to be copied for every signature.
+    return hashlib.new(algorithm, force_bytes(salt) + force_bytes(key)).digest()
 
 
 def _read(purpose: str, token: str) -> object:

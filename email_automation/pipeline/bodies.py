@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.utils import timezone
@@ -20,13 +20,14 @@ from .shape import Filled
 GRACE = timedelta(days=2)
 
 
-def difference(filled: Filled, message_uuid: UUID, *, subject: str, headers: Mapping[str, str]) -> bytes | None:
+def difference(
+    filled: Filled, message_uuid: UUID, *, subject: str, headers: Mapping[str, str], today: date
+) -> bytes | None:
     """Return the content of a mail that was filled in, and see to it that its body is kept; None: keep it whole."""
     shape, texts, uuid = filled.shape, filled.texts.plain, str(message_uuid)
     parts = shape.kept_parts
     if parts is None:
         return None
-    today = timezone.now().date()
     if shape.body is None or shape.body.day != today:
         body = Body.of(parts, headers, texts, uuid, day=today)
         row = EmailBody(digest=body.digest, day=today, packed=pack_text(body.as_json))

@@ -68,6 +68,7 @@ class Contexts:
         self._message = message
         self._run = run
         self._brand = brand
+        self._linker = consent.MailLinker(brand["url"], message.category)
         # By the identity of what drafts share; with a draft that holds it, so that no other gets that identity.
         self._common: dict[tuple[int, int, str, str], tuple[Common, Draft]] = {}
 
@@ -90,13 +91,12 @@ class Contexts:
         return Context(common, personal)
 
     def _links(self, draft: Draft, person: Verdict) -> consent.MailLinks:
-        base = self._brand["url"]
         if self._run.is_test:
-            nowhere = consent.test_mail_url(base)
+            nowhere = consent.test_mail_url(self._brand["url"])
             return consent.MailLinks(nowhere, nowhere)
         # Only where it is clear which course the reader means, and the mail is one that a course can be opted out of.
         course_id = draft.course_id if len(draft.course_keys) == 1 and not self._message.transactional else None
-        return consent.mail_links(base, draft.user_id, self._message.category, person.epochs, course_id=course_id)
+        return self._linker.of(draft.user_id, person.epochs, course_id=course_id)
 
     def _common_of(self, draft: Draft) -> Common:
         language = language_of(draft)

@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import Any
 
 from django.template import TemplateDoesNotExist
+from django.utils import timezone
 from edx_ace import policy as ace_policy
 from edx_ace import presentation
 from edx_ace.channel import Channel, ChannelType, channels, get_channel_for_message
@@ -56,6 +57,7 @@ class Desk:
         self._headers = headers.Headers(
             brand=brand, domain=domain, label=message.label(), category=message.category, is_test=run.is_test
         )
+        self._today = timezone.now().date()
         self._folder = setting("ACE_MESSAGES_DIR")
         self._keeps_content = bool(setting("EMAIL_LOG_CONTENT_DAYS"))
         self._options = {
@@ -141,7 +143,22 @@ class Desk:
             channel=_name_of(channel),
             subject=subject,
             message_id=letter.headers["Message-ID"],
-            content=_content(letter, rendered, subject) if self._keeps_content else None,
+            content=self._content(letter, rendered, subject) if self._keeps_content else None,
+        )
+
+    def _content(self, letter: Message, rendered: RenderedEmail, subject: str) -> bytes:
+        reply_to = letter.options["reply_to"]
+        said = {
+            "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
+            **({"Reply-To": ", ".join(reply_to)} if reply_to else {}),
+            **letter.headers,
+        }
+        if isinstance(rendered, Filled):
+            kept = bodies.difference(rendered, letter.uuid, subject=subject, headers=said, today=self._today)
+            if kept is not None:
+                return kept
+        return pack_content(
+            {"subject": subject, "html": document(rendered, letter.language), "text": rendered.body, "headers": said}
         )
 
 
@@ -168,22 +185,6 @@ def _template(draft: Draft) -> contextlib.AbstractContextManager[None]:
     if draft.template_id is None:
         return contextlib.nullcontext()
     return stored.using(EmailTemplate.objects.get(pk=draft.template_id))
-
-
-def _content(letter: Message, rendered: RenderedEmail, subject: str) -> bytes:
-    reply_to = letter.options["reply_to"]
-    said = {
-        "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
-        **({"Reply-To": ", ".join(reply_to)} if reply_to else {}),
-        **letter.headers,
-    }
-    if isinstance(rendered, Filled):
-        kept = bodies.difference(rendered, letter.uuid, subject=subject, headers=said)
-        if kept is not None:
-            return kept
-    return pack_content(
-        {"subject": subject, "html": document(rendered, letter.language), "text": rendered.body, "headers": said}
-    )
 
 
 @cache

@@ -10,6 +10,7 @@ from django.core.signing import Signer
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.crypto import salted_hmac
 from edx_ace.channel import ChannelType
 from edx_ace.message import Message
 from edx_ace.recipient import Recipient
@@ -45,6 +46,8 @@ def test_a_digest_tells_nothing_and_is_the_same_for_every_way_to_write_an_addres
     digest = consent.address_digest("Ann@Example.com")
     assert digest == consent.address_digest(" ann@example.COM\n")
     assert len(digest) == 64 and "ann" not in digest
+    # It is stored, so it never changes.
+    assert digest == salted_hmac("email_automation.address", "ann@example.com", algorithm="sha256").hexdigest()
     assert digest != consent.address_digest("anne@example.com")
     assert digest != Signer(salt="email_automation.address").signature("ann@example.com")
     settings.SECRET_KEY = "another"
