@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from django.utils import timezone
@@ -90,7 +91,7 @@ class Flight:
 
     def _write(self) -> None:
         """Put on the wire what waits for it, unless the connection ends and has to be read to its end first."""
-        if not self._waiting or self._broken is not None or (self._flying and self._kept.worn_out):
+        if not self._waiting or self._broken is not None or (self._flying and not self._kept.room):
             return
         backend = self._backend if self._flying else self._kept.if_open()
         if not self._flying:
@@ -99,14 +100,16 @@ class Flight:
         if not isinstance(backend, EmailBackend):
             raise TypeError("only our own SMTP backend has mails in flight")
         self._backend = backend
+        going = list(islice(self._waiting, self._kept.room))
         try:
-            backend.write([mail for _, mail in self._waiting])
+            backend.write([mail for _, mail in going])
         except OSError as error:
             # Nothing of it went out.
             self._broken = error
             return
-        self._flying += self._waiting
-        self._waiting.clear()
+        self._flying += going
+        for _ in going:
+            self._waiting.popleft()
 
     def _read(self) -> list[Told]:
         """Return what the server has made of the oldest mails in flight; what it has not read waits again."""

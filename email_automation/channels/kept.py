@@ -38,7 +38,7 @@ class KeptConnection:
         if backend is not None and self._kept.made_for != _made_for():
             self.forget()
             return None
-        if backend is not None and self.worn_out:
+        if backend is not None and not self.room:
             with contextlib.suppress(OSError):
                 backend.close()
             self._kept.backend = None
@@ -46,10 +46,10 @@ class KeptConnection:
         return backend
 
     @property
-    def worn_out(self) -> bool:
-        """Whether the connection has carried as many mails as one may."""
+    def room(self) -> int:
+        """How many mails the connection may carry yet."""
         carried = getattr(getattr(self._kept, "backend", None), "carried", 0)
-        return bool(carried >= setting("EMAIL_MAILS_PER_CONNECTION"))
+        return max(max(int(setting("EMAIL_MAILS_PER_CONNECTION")), 1) - carried, 0)
 
     def open(self) -> BaseEmailBackend:
         """Open a connection, and keep it. Raises ProviderUnreachable, at once after a server that did not answer."""

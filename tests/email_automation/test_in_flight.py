@@ -195,6 +195,15 @@ def test_a_connection_carries_so_many_mails_and_is_closed_with_a_word(relay: Rel
     assert (relay.connections, relay.commands.count("QUIT"), len(relay.taken)) == (3, 2, 7)
 
 
+@pytest.mark.parametrize(("chunk", "most"), [(7, 7), (2, 4), (1, 2), (3, 3)])
+def test_no_connection_carries_more_when_mails_are_in_flight(
+    relay: Relay, settings: Any, chunk: int, most: int
+) -> None:
+    settings.EMAIL_MAILS_PER_CONNECTION, relay.mails_per_connection = 3, 3
+    assert fly(DjangoMailChannel(), 7, chunk=chunk, most=most) == dict.fromkeys(range(7))
+    assert (relay.connections, relay.commands.count("QUIT"), len(relay.taken)) == (3, 2, 7)
+
+
 # The engine
 
 
