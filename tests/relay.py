@@ -28,6 +28,8 @@ class Relay:
     #: Seconds until the client hears an answer.
     distance: float = 0
     taken: list[tuple[str, bytes]] = field(default_factory=list)
+    #: What MAIL and RCPT said, as it was written, of each mail that was taken.
+    envelopes: list[tuple[str, str]] = field(default_factory=list)
     connections: int = 0
     read: int = 0
     written: int = 0
@@ -73,6 +75,7 @@ class _Connection(asyncio.Protocol):
         self.in_data = False
         self.sender = ""
         self.recipient = ""
+        self.envelope = ("", "")
         self.mails = 0
         self.unanswered = 0
         self.read = self.written = 0
@@ -146,6 +149,7 @@ class _Connection(asyncio.Protocol):
                 self.say("503 MAIL first")
             else:
                 self.recipient = address
+                self.envelope = (self.sender, line)
                 self.say("250 recipient ok")
         elif verb == "BDAT":
             self.wanted = int(line.split()[1])
@@ -165,6 +169,7 @@ class _Connection(asyncio.Protocol):
             self.say("503 no valid recipients")
             return
         self.relay.taken.append((self.recipient, mail))
+        self.relay.envelopes.append(self.envelope)
         self.mails += 1
         self.unanswered += 1
         self.relay.most_at_once = max(self.relay.most_at_once, self.unanswered)
