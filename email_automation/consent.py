@@ -248,10 +248,11 @@ def address_digests(address: str) -> list[str]:
 
 def suppressed_among(addresses: Iterable[str]) -> set[str]:
     """Return which of these addresses get no mail, whoever has them, in one statement."""
-    digests = {address: address_digests(address) for address in addresses}
-    candidates = [digest for found in digests.values() for digest in found]
-    stored = set(SuppressedAddress.objects.filter(digest__in=candidates).values_list("digest", flat=True))
-    return {address for address, found in digests.items() if stored.intersection(found)}
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    digests = [(_digest(address, key), address) for address in addresses for key in keys]
+    asked = SuppressedAddress.objects.filter(digest__in=[digest for digest, _ in digests])
+    stored = set(asked.values_list("digest", flat=True))
+    return {address for digest, address in digests if digest in stored} if stored else set()
 
 
 @retry_on_deadlock

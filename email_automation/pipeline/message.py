@@ -114,6 +114,11 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
         return not account.is_active
 
     @classmethod
+    def asks_whole_accounts(cls) -> bool:
+        """Return whether `disabled` is overridden, so that for other messages only a few columns are read."""
+        return getattr(cls.disabled, "__func__", None) is not MessageType.disabled.__func__  # type: ignore[attr-defined]
+
+    @classmethod
     def stopped(cls, run: Run, drafts: Sequence[Draft]) -> set[int]:
         """Return the target ids among `drafts` that must not be handed off now; asked once per slice."""
         return set() if cls.gate(run, "deliver") else {draft.target_id for draft in drafts}

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from email_automation import consent, words
 from email_automation.models import CourseOptOut, EmailPreference
@@ -19,6 +24,7 @@ from tests.factories import CourseFactory, UserFactory
 pytestmark = pytest.mark.django_db
 
 KIND = message.get("recurringnudge_day3")
+ORDINARY_LOOKING = r"[a-zA-Z0-9_.+-]{1,6}@[a-zA-Z0-9.-]{1,8}\.[a-zA-Z0-9-]{1,4}"
 
 
 def refusal(person: Any) -> str:
@@ -113,13 +119,60 @@ def test_a_suppression_outlives_a_new_secret_key(settings: Any) -> None:
     assert refusal(person) == ""
 
 
+@settings_of_hypothesis(max_examples=300)
+@given(
+    st.one_of(
+        st.text(max_size=12),
+        st.emails(),
+        st.from_regex(ORDINARY_LOOKING, fullmatch=True),
+        st.builds("{}@{}".format, st.text("aB1._-+é \n", max_size=8), st.text("aB1.-é \n", max_size=8)),
+        st.builds(lambda local, label: f"{'a' * local}@{'b' * label}.org", st.integers(1, 330), st.integers(1, 70)),
+    )
+)
+def test_an_address_is_judged_as_django_does(address: str) -> None:
+    try:
+        validate_email(address)
+    except ValidationError:
+        assert not policy._is_address(address)
+    else:
+        assert policy._is_address(address)
+
+
+class AsksAccounts(KIND):  # type: ignore[misc, valid-type]
+    """Counts staff as switched off, which only a whole account tells."""
+
+    @classmethod
+    def disabled(cls, account: Any) -> bool:
+        return account.is_staff or super().disabled(account)
+
+
+def test_a_message_may_ask_more_of_an_account() -> None:
+    person, staff, gone = UserFactory(), UserFactory(is_staff=True), UserFactory(is_active=False)
+    EmailPreference.objects.create(user=person, goal_emails=False, token_epochs={"goal": 2})
+    asked = {Addressee(each.pk) for each in (person, staff, gone)} | {Addressee(10**9)}
+    found, plainly = policy.verdicts(AsksAccounts, asked), policy.verdicts(KIND, asked)
+    assert found[Addressee(staff.pk)].refusal == words.INACTIVE_USER
+    assert plainly[Addressee(staff.pk)].refusal == ""
+    assert all(found[each] == plainly[each] for each in asked if each.user_id != staff.pk)
+
+
+@pytest.mark.parametrize("said", [{}, {"reminder_emails": False}, {"token_epochs": {"reminder": 3}}])
+def test_both_ways_to_read_people_tell_the_same(said: dict[str, Any]) -> None:
+    people = [UserFactory(first_name="Ada", last_name=""), UserFactory(is_active=False), UserFactory(email="")]
+    if said:
+        EmailPreference.objects.create(user=people[0], **said)
+    ids = [person.pk for person in people]
+    assert policy._people(KIND, ids) == policy._people_of_accounts(KIND, ids)
+
+
+@pytest.mark.parametrize("kind", [KIND, AsksAccounts])
 @pytest.mark.parametrize("number", [1, 50])
-def test_it_costs_three_statements_and_a_fourth_for_courses(number: int) -> None:
+def test_it_costs_two_statements_and_a_third_for_courses(number: int, kind: Any) -> None:
     people, course = UserFactory.create_batch(number), CourseFactory()
     drafts = [Draft(target_id=person.pk, user_id=person.pk, course_id=course.pk) for person in people]
     with CaptureQueriesContext(connection) as queries:
-        policy.verdicts(KIND, [Addressee(person.pk) for person in people])
-    assert len(queries) == 3
+        policy.verdicts(kind, [Addressee(person.pk) for person in people])
+    assert len(queries) == 2
     with CaptureQueriesContext(connection) as queries:
-        policy.refusals(KIND, drafts)
-    assert len(queries) == 4
+        policy.refusals(kind, drafts)
+    assert len(queries) == 3
