@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypedDict
 from urllib.parse import quote
 
@@ -123,6 +124,11 @@ def sites_for_orgs(orgs: Iterable[str]) -> dict[str, Site]:
     return {org: sites[site_id] for org, site_id in chosen.items()}
 
 
+def with_look(site_id: int) -> Site:
+    """Return a site and, read with it, what `brand` needs."""
+    return Site.objects.select_related("configuration").get(pk=site_id)
+
+
 def brand(site: Site) -> Brand:
     """Return how mails of a site look: its own configuration, else Django settings.
 
@@ -175,7 +181,12 @@ def site_url(site: Site) -> str:
 
 def course_home_url(site: Site, key: str) -> str:
     """Return the address of a course's home page."""
-    return f"{site_url(site)}/courses/{quote(key, safe=':')}/course/"
+    return f"{site_url(site)}{_course_home(key)}"
+
+
+@lru_cache(maxsize=4096)
+def _course_home(key: str) -> str:
+    return f"/courses/{quote(key, safe=':')}/course/"
 
 
 def dashboard_url(site: Site) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from courses.models import ContentItem, Course, Enrollment, Meeting, Payment
+from courses.models import ContentItem, Enrollment, Meeting, Payment
 
 from .language import long_date
 from .links import SiteLinks
@@ -48,7 +48,22 @@ EXAMPLES: Final[dict[str, Any]] = {
 }
 
 
-def course(row: Course, *, url: str) -> dict[str, str]:
+class CourseFacts(Protocol):
+    """What `course` reads of a course; a row of Course has it."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def org(self) -> str: ...
+    @property
+    def price(self) -> Decimal | None: ...
+    @property
+    def currency(self) -> str: ...
+
+
+def course(row: CourseFacts, *, url: str) -> dict[str, str]:
     """Return what a mail may say of a course; `url` is its tracked address."""
     return {
         "title": row.title or row.key,

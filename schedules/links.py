@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.sites.models import Site
 
-from courses.models import CourseMode
 from email_automation.links import SiteLinks
 
 SOURCE = "schedules"
@@ -19,11 +19,16 @@ class CampaignLinks(SiteLinks):
     def __init__(self, site: Site, *, campaign: str, first_course: str) -> None:
         super().__init__(site, source=SOURCE, campaign=campaign, first_course=first_course)
 
-    def upgrade(self, verified_mode: CourseMode | None) -> str:
+    def upgrade(self, sku: str | None) -> str:
         """Return where the verified track is bought: the checkout with the mode's sku, else the dashboard."""
         checkout = str(getattr(settings, "COMMERCE_CHECKOUT_URL", "") or "")
-        if not checkout or verified_mode is None or not verified_mode.sku:
+        if not checkout or not sku:
             return self.dashboard()
-        parts = urlsplit(checkout)
-        query = "&".join(part for part in (parts.query, urlencode({"sku": verified_mode.sku})) if part)
-        return self.tracked(urlunsplit(parts._replace(query=query)))
+        return self.tracked(_with_sku(checkout, sku))
+
+
+@lru_cache(maxsize=1024)
+def _with_sku(checkout: str, sku: str) -> str:
+    parts = urlsplit(checkout)
+    query = "&".join(part for part in (parts.query, urlencode({"sku": sku})) if part)
+    return urlunsplit(parts._replace(query=query))

@@ -27,7 +27,7 @@ from .handoff import HandOff
 from .letters import Letter
 from .message import MessageType
 from .outcome import Outcome, Tally, trace
-from .resolver import Draft, Resolver
+from .resolver import SITE, Draft, Resolver
 from .run import Run
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ def _by_run(rows: Sequence[EmailLog]) -> Iterator[tuple[type[MessageType], Run, 
             day=day or instant.astimezone(UTC).date(),
             override=override,
             triggered=day is None,
+            memory={SITE: group[0].site},
         )
         yield message, run, group
 

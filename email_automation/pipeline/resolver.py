@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
+from django.contrib.sites.models import Site
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import QuerySet
 
+from courses import sites
 from courses.bulk import slices
 
 from . import conditions as rules
@@ -18,6 +20,8 @@ from .conditions import Condition
 from .run import Run
 
 AUDIENCE_PAGE = 1000
+#: Under which a run remembers its site: delivery has read it with the rows already.
+SITE: Final = "site"
 
 
 class AudienceRow(NamedTuple):
@@ -42,10 +46,11 @@ class AudienceRow(NamedTuple):
 class Draft:
     """The content of one mail, made of plain values.
 
-    `shared` holds JSON values that are equal for everybody of the same cohort; `personal` holds texts that templates
+    `shared` holds JSON values that are equal for everybody of the same cohort, and `about` what every template may say
+    of the course under `course`, where `shared` has no such value itself. Several drafts may have the same two dicts:
+    once a draft is made, nobody changes what is in them. `personal` is its own and holds texts that templates
     may print or test for being empty and nothing else. `course_id` is the course the mail is about (the first of
-    several), `course_keys` all of them; `about` holds what every template may say of it under `course`, where `shared`
-    has no such value itself. `occasion`, where it is set, must be the one the row was claimed for. A draft
+    several), `course_keys` all of them. `occasion`, where it is set, must be the one the row was claimed for. A draft
     with `skip` set is not sent, and the word is the reason. `address` is where it goes, where that is not the account's
     address; `external_user_id` is what a service that keeps a list of people of its own calls the person.
     `template_id` names a row of EmailTemplate that is to be used whether it is active or not, for test mails.
@@ -186,6 +191,11 @@ class Resolver:
         # The user may be the target, and is then selected once.
         user_at = int(self.user_path != self.target_path)
         return AudienceRow(row[0], row[user_at], self.occasion(run, row[0], *row[1 + user_at :]))
+
+
+def site_of(run: Run) -> Site:
+    """Return a run's site with its look, read once for the run."""
+    return run.once(SITE, lambda: sites.with_look(run.site_id))
 
 
 def _streamed(found: QuerySet[Any]) -> Iterator[Sequence[Any]]:

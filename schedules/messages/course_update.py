@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any, ClassVar
 
-from django.db.models import Exists, Q, Subquery
+from django.db.models import Exists, Q, QuerySet, Subquery
 
 from courses.switches import FlagState, courses_with_flag, current_config, flag_q
 from email_automation.pipeline.conditions import Condition
@@ -19,8 +18,8 @@ from email_automation.pipeline.run import Run
 
 from ..facts import weekly_highlights
 from ..links import CampaignLinks
-from ..models import Schedule, ScheduleConfig, ScheduleExperience
-from ..resolver import SHARED_CONDITIONS, Facts, ScheduleResolver, experience, in_day
+from ..models import ScheduleConfig, ScheduleExperience
+from ..resolver import SHARED_CONDITIONS, Due, Facts, ScheduleResolver, experience, in_day
 from . import VARIABLES
 
 FLAG = "schedules.send_updates_for_course"
@@ -38,9 +37,10 @@ def _updates_allowed(run: Run) -> Q:
     return Q(site_allows) | flag_q(FLAG, "enrollment__course")
 
 
-def week_of(run: Run, start: datetime) -> int:
-    """Return which week of a schedule ends on the run day, or 0 when none does."""
-    weeks, rest = divmod((run.day - start.astimezone(UTC).date()).days, 7)
+def week_of(run: Run, start: datetime | date) -> int:
+    """Return which week of a schedule that starts then, or on that UTC day, ends on the run day; 0 when none does."""
+    day = start.astimezone(UTC).date() if isinstance(start, datetime) else start
+    weeks, rest = divmod((run.day - day).days, 7)
     return weeks if rest == 0 and 1 <= weeks <= LAST_WEEK else 0
 
 
@@ -68,25 +68,27 @@ class CourseUpdateResolver(ScheduleResolver):
         ),
     )
 
-    def target_of(self, schedule: Schedule) -> int:
+    def target_of(self, pk: int, user_id: int) -> int:
         """Return the schedule itself."""
-        return schedule.pk
+        return pk
 
     def occasion(self, run: Run, target_id: int, *values: Any) -> str:
         """Return `courseupdate:<schedule>:<week>`."""
         return f"{self.message_name}:{target_id}:{week_of(run, values[0])}"
 
-    def facts(self, course_ids: Collection[int]) -> Facts:
-        """Return the base's facts and the courses' highlights, where an author has switched messaging on."""
-        return replace(super().facts(course_ids), highlights=weekly_highlights(course_ids))
+    def facts(self, courses: QuerySet[Any], course_ids: Collection[int]) -> dict[int, Facts]:
+        """Return also the courses' highlights, where an author has switched messaging on."""
+        weekly = weekly_highlights(course_ids)
+        found = super().facts(courses, course_ids)
+        return {pk: course._replace(weekly=weekly.get(pk, ())) for pk, course in found.items()}
 
     def shared(
-        self, run: Run, schedules: Sequence[Schedule], *, facts: Facts, links: CampaignLinks, language: str
+        self, run: Run, dues: Sequence[Due], *, facts: Mapping[int, Facts], links: CampaignLinks, language: str
     ) -> dict[str, Any] | None:
         """Return a nudge's values, and the highlights of the week; None when the course has none for it."""
-        week = week_of(run, schedules[0].start_date)
-        weeks = facts.highlights.get(schedules[0].enrollment.course_id, ())
-        shared = super().shared(run, schedules, facts=facts, links=links, language=language)
+        week = week_of(run, dues[0].day)
+        weeks = facts[dues[0].course_id].weekly
+        shared = super().shared(run, dues, facts=facts, links=links, language=language)
         if shared is None or week > len(weeks):
             return None
         return shared | {"week_num": week, "week_highlights": list(weeks[week - 1])}

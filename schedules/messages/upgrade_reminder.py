@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import Any, ClassVar
 
 from django.db.models import Exists, OuterRef, Q
@@ -17,8 +16,8 @@ from email_automation.pipeline.run import Run
 
 from .. import dates
 from ..links import CampaignLinks
-from ..models import Schedule, ScheduleConfig, ScheduleExperience
-from ..resolver import SHARED_CONDITIONS, Facts, LearnerResolver, experience, in_window
+from ..models import ScheduleConfig, ScheduleExperience
+from ..resolver import SHARED_CONDITIONS, Due, Facts, LearnerResolver, experience, in_window
 from . import VARIABLES
 
 #: A mail about more courses than this lists none of them.
@@ -52,26 +51,24 @@ class UpgradeReminderResolver(LearnerResolver):
     )
 
     def shared(
-        self, run: Run, schedules: Sequence[Schedule], *, facts: Facts, links: CampaignLinks, language: str
+        self, run: Run, dues: Sequence[Due], *, facts: Mapping[int, Facts], links: CampaignLinks, language: str
     ) -> dict[str, Any] | None:
         """Return a nudge's values, and what upgrading is worth, where, and until when."""
-        shared = super().shared(run, schedules, facts=facts, links=links, language=language)
-        first = schedules[0]
-        if shared is None or first.upgrade_deadline is None:
+        shared = super().shared(run, dues, facts=facts, links=links, language=language)
+        until = dues[0].until
+        if shared is None or until is None:
             return None
-        upgrade = links.upgrade(facts.verified.get(first.enrollment.course_id))
-        listed = schedules if 2 <= len(schedules) <= LONGEST_LIST else ()
+        course = facts[dues[0].course_id]
+        upgrade = links.upgrade(course.sku)
+        listed = [facts[due.course_id] for due in dues] if 2 <= len(dues) <= LONGEST_LIST else []
         return shared | {
             "upsell_link": upgrade,
-            "cta_url": upgrade if len(schedules) == 1 else shared["dashboard_url"],
+            "cta_url": upgrade if len(dues) == 1 else shared["dashboard_url"],
             # Counted in dates from the run's instant, so that a mail that was caught up still tells the truth.
-            "days_left": max((first.upgrade_deadline.astimezone(UTC).date() - run.now.date()).days, 0),
-            "user_schedule_upgrade_deadline_time": long_date(first.upgrade_deadline, language),
-            "first_course_name": first.enrollment.course.title,
-            "course_links": [
-                {"name": row.enrollment.course.title, "url": links.course_home(row.enrollment.course.key)}
-                for row in listed
-            ],
+            "days_left": max((until - run.now.date()).days, 0),
+            "user_schedule_upgrade_deadline_time": long_date(until, language),
+            "first_course_name": course.title,
+            "course_links": [{"name": other.title, "url": links.course_home(other.key)} for other in listed],
             "cert_image": links.picture(CERTIFICATE_IMAGE),
         }
 

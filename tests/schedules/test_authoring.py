@@ -22,8 +22,9 @@ from courses.signals import course_changed, sections_changed
 from courses.validators import HIGHLIGHT_LENGTH
 from email_automation.models import EmailLog
 from schedules import highlights
+from schedules.facts import weekly_highlights
 from schedules.highlights import fingerprint
-from schedules.messages.course_update import LAST_WEEK, CourseUpdateResolver
+from schedules.messages.course_update import LAST_WEEK
 from schedules.outline import outline_of
 from schedules.views import PERMISSION, SWITCH
 from tests import factories
@@ -506,7 +507,7 @@ class TestOutline:
             texts = [f"{text}{index}" if text.strip() else text for text in said]
             fields = {"visible_to_staff_only": bool(staff), "hide_from_toc": bool(hidden), "highlights": texts}
             factories.SectionFactory(course=c, index=100 - index, **fields)
-        mailed = CourseUpdateResolver().facts([c.pk]).highlights[c.pk]
+        mailed = weekly_highlights([c.pk])[c.pk]
         shown = [(line.week, line.texts) for line in outline_of(c) if line.week]
         assert shown == list(enumerate(mailed, start=1))
         assert len(shown) == 3

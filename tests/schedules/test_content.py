@@ -15,10 +15,12 @@ from django.core.checks import run_checks
 from django.test.utils import override_settings
 
 from courses.models import Course, CourseMode, Enrollment, SiteConfiguration
+from email_automation import words
 from email_automation.consent import set_course_opt_out
 from email_automation.language import chosen_language, long_date
 from email_automation.links import MESSAGE_UUID
-from email_automation.models import EmailLog
+from email_automation.models import CourseOptOut, EmailLog
+from schedules.models import Schedule
 from tests import factories
 from tests.mail.stock import FULL_BRAND, parts
 
@@ -230,6 +232,41 @@ def test_case_063_nothing_of_another_learner(site: Site, c: Course, d: Course) -
     assert "August 8, 2017" in bodies[first.email]
     assert "August 8, 2017" not in bodies[second.email]
     assert "Course C" not in bodies[second.email]
+
+
+def test_what_a_cohort_reads_is_made_once(site: Site, c: Course, d: Course) -> None:
+    people = factories.UserFactory.create_batch(6)
+    for person in people[:5]:
+        started(c, "07-29", user=person, deadline="08-08 09:00")
+    started(d, "07-29", user=people[1])
+    factories.LearnerProfileFactory(user=people[2], language="fr")
+    Schedule.objects.filter(enrollment__user=people[3]).update(upgrade_deadline=at("08-08 18:00"))
+    Enrollment.objects.filter(user=people[4]).update(mode="verified")
+    started(d, "07-29", user=people[5])
+    made = drafts(DAY3, site, people)
+    alike, in_two, in_french, until_evening, verified, other = made
+    assert until_evening.shared is alike.shared
+    assert until_evening.about is alike.about
+    for each in (in_two, in_french, verified, other):
+        assert each.shared is not alike.shared
+        assert each.about is not alike.about
+        assert each.shared != alike.shared or each.language != alike.language
+    assert len({id(draft.personal) for draft in made}) == len(made)
+
+
+def test_what_is_edited_shows_in_the_next_slice(site: Site, c: Course, user: Any) -> None:
+    started(c, "07-29", user=user, deadline="08-08")
+    before = draft_of(DAY3, site, user)
+    assert before.shared["show_upsell"] is True
+    Course.objects.filter(pk=c.pk).update(title="Other", language="es", price="7.00")
+    CourseMode.objects.filter(slug="verified").delete()
+    Site.objects.filter(pk=site.pk).update(domain="other.example.com")
+    after = draft_of(DAY3, site, user)
+    assert (after.shared["course_name"], after.about["course"]["price"], after.language) == ("Other", "7.00", "es")
+    assert after.shared["course_url"].startswith("https://other.example.com/")
+    assert after.shared["show_upsell"] is False
+    CourseOptOut.objects.create(user=user, course=c)
+    assert draft_of(DAY3, site, user).skip == words.OPTED_OUT_COURSE
 
 
 @pytest.mark.parametrize(
