@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
-from django.contrib.sites.models import Site
 from django.db.models import Case, CharField, Count, QuerySet, Value, When
 from django.urls import reverse
 
@@ -17,7 +16,7 @@ from email_automation.events import mailed_by_site
 from email_automation.language import chosen_language, wishes_of
 from email_automation.links import SiteLinks
 from email_automation.pipeline.conditions import Condition, annotated, every
-from email_automation.pipeline.resolver import AudienceRow, Draft, Finding, Resolver
+from email_automation.pipeline.resolver import AudienceRow, Draft, Finding, Resolver, site_of
 from email_automation.pipeline.run import Run
 
 from . import links, week
@@ -114,7 +113,7 @@ class GoalReminderResolver(Resolver):
         """Return one draft per goal that is still due, in a constant number of statements."""
         goals: list[Any] = list(self.eligible(run, target_ids=target_ids))
         wishes = wishes_of({goal.user_id for goal in goals})
-        site = Site.objects.select_related("configuration").get(pk=run.site_id)
+        site = site_of(run)
         site_language = getattr(getattr(site, "configuration", None), "language", "")
         drafts = []
         for goal in goals:

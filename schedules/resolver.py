@@ -17,6 +17,7 @@ from django.db.models.functions import Rank, TruncDate
 
 from courses import sites
 from courses.models import Course
+from courses.statements import ByIds
 from email_automation import values, words
 from email_automation.language import WISH, chosen_language, long_date
 from email_automation.pipeline.conditions import Condition
@@ -174,7 +175,7 @@ class ScheduleResolver(Resolver):
         """
         # mypy takes a class's `__hash__` for that of its instances.
         schedules, courses = _statements(type(self), replace(run, id=_ANY_RUN, memory={}))  # type: ignore[arg-type]
-        found = [_Row(*read) for read in schedules.filter(**{f"{self.target_path}__in": target_ids})]
+        found = [_Row(*read) for read in schedules.rows(target_ids)]
         facts = self.facts(courses, {row.course_id for row in found})
         by_target: dict[int, list[_Row]] = defaultdict(list)
         for row in found:
@@ -216,9 +217,9 @@ class ScheduleResolver(Resolver):
             )
         return drafts
 
-    def facts(self, courses: QuerySet[Any], course_ids: Collection[int]) -> dict[int, Facts]:
+    def facts(self, courses: ByIds, course_ids: Collection[int]) -> dict[int, Facts]:
         """Return what the mails of a batch may say of some of the courses, by their ids."""
-        return {pk: Facts(*read) for pk, *read in courses.filter(pk__in=course_ids)}
+        return {pk: Facts(*read) for pk, *read in courses.rows(course_ids)}
 
     def _content(
         self, run: Run, dues: tuple[Due, ...], facts: Mapping[int, Facts], site: Site, language: str
@@ -282,14 +283,13 @@ class LearnerResolver(ScheduleResolver):
 
 
 @lru_cache(maxsize=32)
-def _statements(resolver: type[ScheduleResolver], run: Run) -> tuple[QuerySet[Any], QuerySet[Any]]:
-    """Return what the drafts of a run are made of, of everybody and of all courses: `_Row`s, and ids with `Facts`.
+def _statements(resolver: type[ScheduleResolver], run: Run) -> tuple[ByIds, ByIds]:
+    """Return what reads the drafts of a run: `_Row`s by their targets, and ids of courses with their `Facts`.
 
-    The conditions of schedules read nothing but the run's own fields, so what they make of it is kept: for a slice of
-    50, Django takes longer to put them together than to ask the database.
+    The conditions of schedules read nothing but the run's own fields, so what they come to is kept.
     """
     can_upgrade = Q(enrollment__mode__in=dates.MODES_THAT_CAN_UPGRADE, upgrade_deadline__gt=run.now)
-    schedules = (
+    schedules: QuerySet[Any] = (
         resolver()
         .eligible(run)
         .annotate(
@@ -301,12 +301,11 @@ def _statements(resolver: type[ScheduleResolver], run: Run) -> tuple[QuerySet[An
     )
     live = Q(modes__expires_at=None) | Q(modes__expires_at__gt=run.now)
     courses = Course.objects.annotate(verified=FilteredRelation("modes", condition=Q(modes__slug="verified") & live))
-    return (
-        schedules.values_list(
-            *("pk", "enrollment__user_id", "turn", f"enrollment__user__{WISH}", "opted_out", "enrollment__course_id"),
-            *("day", "until"),
-        ),
-        courses.order_by().values_list(
-            *("pk", "key", "title", "org", "language", "price", "currency", "verified__sku"),
-        ),
+    schedules = schedules.values_list(
+        *("pk", "enrollment__user_id", "turn", f"enrollment__user__{WISH}", "opted_out", "enrollment__course_id"),
+        *("day", "until"),
     )
+    facts = courses.order_by().values_list(
+        "pk", "key", "title", "org", "language", "price", "currency", "verified__sku"
+    )
+    return ByIds(schedules, resolver.target_path), ByIds(facts, "pk")

@@ -8,8 +8,9 @@ from functools import reduce
 from operator import or_
 from typing import Any, ClassVar
 
-from django.db.models import Exists, Q, QuerySet, Subquery
+from django.db.models import Exists, Q, Subquery
 
+from courses.statements import ByIds
 from courses.switches import FlagState, courses_with_flag, current_config, flag_q
 from email_automation.pipeline.conditions import Condition
 from email_automation.pipeline.message import Beat, MessageType, Stage, register
@@ -76,7 +77,7 @@ class CourseUpdateResolver(ScheduleResolver):
         """Return `courseupdate:<schedule>:<week>`."""
         return f"{self.message_name}:{target_id}:{week_of(run, values[0])}"
 
-    def facts(self, courses: QuerySet[Any], course_ids: Collection[int]) -> dict[int, Facts]:
+    def facts(self, courses: ByIds, course_ids: Collection[int]) -> dict[int, Facts]:
         """Return also the courses' highlights, where an author has switched messaging on."""
         weekly = weekly_highlights(course_ids)
         found = super().facts(courses, course_ids)

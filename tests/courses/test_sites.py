@@ -212,9 +212,9 @@ def test_survives_settings_that_are_missing_or_malformed() -> None:
 
 def test_is_branded_without_a_query_when_its_configuration_was_read_with_it() -> None:
     site = SiteFactory()
-    plain = Site.objects.select_related("configuration").get(pk=site.pk)
+    plain = sites.with_look(site.pk)
     SiteConfigurationFactory(site=site, platform_name="Configured")
-    configured = Site.objects.select_related("configuration").get(pk=site.pk)
+    configured = sites.with_look(site.pk)
     with CaptureQueriesContext(connection) as captured:
         assert brand(plain)["name"] != brand(configured)["name"] == "Configured"
     assert len(captured) == 0

@@ -1,0 +1,59 @@
+"""Statements that are asked again and again about other rows, put together once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import QuerySet
+
+#: Numbers of ids for which a statement is kept; most batches are full ones.
+_LENGTHS = 16
+
+
+class ByIds:
+    """The rows of a `values_list` that some ids name. What the ids are of, `path` says; they are whole numbers above 0.
+
+    For a batch of 50, Django takes longer to put a statement together than to run it and read its rows (measured: 0.8
+    of 1.2 ms for one with five joins). Here that is done once for each number of ids.
+    """
+
+    def __init__(self, found: QuerySet[Any], path: str) -> None:
+        self._found = found
+        self._path = path
+        self._put_together = lru_cache(maxsize=_LENGTHS)(self._compiled)
+
+    def rows(self, ids: Collection[int]) -> list[tuple[Any, ...]]:
+        """Return what is stored now of the rows that these ids name, in one statement; in none if there are no ids."""
+        if not ids:
+            return []
+        using = self._found.db
+        try:
+            sql, before, after, converters = self._put_together(using, len(ids))
+        except EmptyResultSet:  # no row can ever be found, as with `none()`
+            return []
+        with connections[using].cursor() as cursor:
+            cursor.execute(sql, (*before, *ids, *after))
+            rows = list(cursor.fetchall())
+        if not converters:
+            return rows
+        # A compiler of this thread's connection.
+        return list(map(tuple, self._found.query.get_compiler(using).apply_converters(rows, converters)))
+
+    def _compiled(self, using: str, number: int) -> tuple[str, tuple[Any, ...], tuple[Any, ...], Any]:
+        """Return the statement for so many ids, its parameters before and after them, and what its columns go through.
+
+        Raises EmptyResultSet.
+        """
+        # Ids that nothing has, so that their place among the parameters is known.
+        nobody = tuple(range(-number, 0))
+        compiler = self._found.filter(**{f"{self._path}__in": nobody}).query.get_compiler(using)
+        sql, parameters = compiler.as_sql()
+        place = parameters.index(nobody[0])
+        if tuple(parameters[place : place + number]) != nobody:
+            raise ValueError(f"{self._path}: the ids do not stand together in the statement.")
+        converters = compiler.get_converters([column for column, *_ in compiler.select])
+        return sql, tuple(parameters[:place]), tuple(parameters[place + number :]), converters
