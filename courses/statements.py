@@ -10,6 +10,8 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import QuerySet
 
+from .among import among
+
 #: Numbers of ids for which a statement is kept; most batches are full ones.
 _LENGTHS = 16
 
@@ -31,12 +33,14 @@ class ByIds:
         if not ids:
             return []
         using = self._found.db
+        # PostgreSQL is given them as one parameter, so that its statement is the same for any number.
+        given = [list(ids)] if connections[using].vendor == "postgresql" else list(ids)
         try:
-            sql, before, after, converters = self._put_together(using, len(ids))
+            sql, before, after, converters = self._put_together(using, len(given))
         except EmptyResultSet:  # no row can ever be found, as with `none()`
             return []
         with connections[using].cursor() as cursor:
-            cursor.execute(sql, (*before, *ids, *after))
+            cursor.execute(sql, (*before, *given, *after))
             rows = list(cursor.fetchall())
         if not converters:
             return rows
@@ -49,11 +53,9 @@ class ByIds:
         Raises EmptyResultSet.
         """
         # Ids that nothing has, so that their place among the parameters is known.
-        nobody = tuple(range(-number, 0))
-        compiler = self._found.filter(**{f"{self._path}__in": nobody}).query.get_compiler(using)
+        nobody = list(range(-number, 0))
+        compiler = self._found.filter(among(self._path, nobody)).query.get_compiler(using)
         sql, parameters = compiler.as_sql()
-        place = parameters.index(nobody[0])
-        if tuple(parameters[place : place + number]) != nobody:
-            raise ValueError(f"{self._path}: the ids do not stand together in the statement.")
+        place = parameters.index(nobody if nobody in parameters else nobody[0])
         converters = compiler.get_converters([column for column, *_ in compiler.select])
         return sql, tuple(parameters[:place]), tuple(parameters[place + number :]), converters
