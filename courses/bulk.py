@@ -4,11 +4,13 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from itertools import islice
+from itertools import islice, repeat
+from operator import attrgetter, is_
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connections, models, router, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Field, Q, QuerySet
+from django.db.models.base import ModelState
 
 Row = TypeVar("Row", bound=models.Model)
 P = ParamSpec("P")
@@ -28,6 +30,17 @@ def slices(items: Iterable[T], size: int) -> Iterator[list[T]]:
     stream = iter(items)
     while batch := list(islice(stream, size)):
         yield batch
+
+
+def copy_of(pattern: Row, **columns: Any) -> Row:
+    """Return a copy of a row that is not stored, with other values in the columns named (`recipient_id`).
+
+    A tenth of the time that making the row from all its values takes, which counts where thousands are alike.
+    """
+    row = pattern.__class__.__new__(pattern.__class__)
+    row.__dict__.update(pattern.__dict__, **columns)
+    row._state = ModelState()
+    return row
 
 
 def insert_if_absent(
@@ -111,17 +124,19 @@ def _insert_arrays(
     quote = connection.ops.quote_name
     expressions, values = [], []
     fields = [field for field in model._meta.concrete_fields if not field.primary_key and not field.generated]
-    for field in fields:
-        column = [
-            field.get_db_prep_save(field.pre_save(row, add=True), connection=connection) for row in by_key.values()
-        ]
+    rows = list(by_key.values())
+    _set_what_saving_sets(rows, fields)
+    for field, column in zip(fields, _columns(rows, fields), strict=True):
         kind = field.db_type(connection)
-        if field.attname not in attnames and all(value == column[0] for value in column):
+        # The very same value in all rows, as most columns of rows that are planned together have, is prepared once.
+        alike = field.attname not in attnames and all(map(is_, column, repeat(column[0])))
+        prepared = [field.get_db_prep_save(value, connection=connection) for value in (column[:1] if alike else column)]
+        if alike or (field.attname not in attnames and all(value == prepared[0] for value in prepared)):
             expressions.append(f"%s::{kind}")
-            values.append(column[0])
+            values.append(prepared[0])
         else:
             expressions.append(f"unnest(%s::{kind}[])")
-            values.append(column)
+            values.append(prepared)
     keys = ", ".join(quote(_column(model, attname)) for attname in attnames)
     statement = (
         f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) "
@@ -132,6 +147,26 @@ def _insert_arrays(
         cursor.execute(statement, values)
         ids = {tuple(found[:-1]): found[-1] for found in cursor.fetchall()}
     return _marked_as_stored(by_key, ids, using=using)
+
+
+def _columns(rows: Sequence[models.Model], fields: Sequence["Field[Any, Any]"]) -> Iterable[tuple[Any, ...]]:
+    """Return the values of some rows by field, as they are before the database has them."""
+    if len(fields) == 1:
+        return [tuple(map(attrgetter(fields[0].attname), rows))]
+    return zip(*map(attrgetter(*(field.attname for field in fields)), rows), strict=True)
+
+
+def _set_what_saving_sets(rows: Sequence[models.Model], fields: Sequence["Field[Any, Any]"]) -> None:
+    """Give rows the values that fields make themselves; what one statement writes has one time."""
+    for field in fields:
+        if isinstance(field, models.DateField | models.TimeField):
+            if field.auto_now or field.auto_now_add:
+                now = field.pre_save(rows[0], add=True)
+                for row in rows:
+                    setattr(row, field.attname, now)
+        elif type(field).pre_save is not Field.pre_save:
+            for row in rows:
+                field.pre_save(row, add=True)
 
 
 def _column(model: type[models.Model], attname: str) -> str:

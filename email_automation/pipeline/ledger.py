@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
-from courses.bulk import insert_if_absent, locked, retry_on_deadlock
+from courses.bulk import copy_of, insert_if_absent, locked, retry_on_deadlock
 
 from .. import words
 from ..models import EmailLog, EmailPreference, MessageRun
@@ -92,29 +92,40 @@ def claim(
         now = timezone.now()
         expires_at = expires_at or now + (message.expiry(run) - run.now)
         own_expiry = {occasion: now + (moment - run.now) for occasion, moment in (expiring or {}).items()}
+        # Most columns of a page are alike.
+        pattern = EmailLog(
+            email_type=message.NAME,
+            category=message.category,
+            priority=message.priority if priority is None else priority,
+            claim_token=token,
+            lease_expires_at=now + message.lease if hold else None,
+            run=record,
+            site_id=run.site_id,
+            day=None if run.triggered else run.day,
+            instant=run.now,
+            is_test=run.is_test,
+            next_attempt_at=first or now,
+            expires_at=expires_at,
+            created_at=now,
+        )
         entries = [
-            EmailLog(
+            copy_of(
+                pattern,
                 recipient_id=row.user_id,
-                email_type=message.NAME,
                 to_address=run.override or row.address or addresses[row.user_id],
                 target_id=row.target_id,
-                category=message.category,
-                priority=message.priority if priority is None else priority,
                 dedupe_key=run.key(row.occasion),
                 occasion=row.occasion,
-                claim_token=token,
-                lease_expires_at=now + message.lease if hold else None,
-                run=record,
-                site_id=run.site_id,
-                day=None if run.triggered else run.day,
-                instant=run.now,
-                is_test=run.is_test,
-                next_attempt_at=(due or {}).get(row.occasion, (first or now) + gap * index),
-                expires_at=own_expiry.get(row.occasion, expires_at),
-                created_at=now,
             )
-            for index, row in enumerate(rows)
+            for row in rows
         ]
+        for index, entry in enumerate(entries):
+            if gap:
+                entry.next_attempt_at += gap * index
+            if due:
+                entry.next_attempt_at = due.get(entry.occasion, entry.next_attempt_at)
+            if own_expiry:
+                entry.expires_at = own_expiry.get(entry.occasion, expires_at)
         ours = insert_if_absent(EmailLog, entries, unique_field="dedupe_key", token_field="claim_token")
         accepted = list(message.on_claim(run, ours))
         refused = {row.pk for row in ours} - {row.pk for row in accepted}

@@ -7,10 +7,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, OperationalError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from courses import bulk
-from courses.bulk import any_of, insert_if_absent, is_deadlock, retry_on_deadlock
-from courses.models import Course, Enrollment, LearnerProfile, UserActivity
+from courses.bulk import any_of, copy_of, insert_if_absent, is_deadlock, retry_on_deadlock
+from courses.models import Certificate, Course, Enrollment, LearnerProfile, UserActivity
 from tests.factories import CourseFactory, EnrollmentFactory, LearnerProfileFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +121,27 @@ def test_starts_again_when_somebody_was_faster(monkeypatch: pytest.MonkeyPatch) 
     ours = bulk._insert_or_start_again(Course, by_key, attnames=["key"], using="default")
     assert [row.title for row in ours] == ["A"]
     assert Course.objects.count() == 2
+
+
+def test_copies_of_a_row_are_rows_of_their_own() -> None:
+    pattern = Course(org="edX", title="pattern", self_paced=True)
+    rows = [copy_of(pattern, key=f"course-v1:edX+{name}+1") for name in "AB"]
+    rows[1].title = "other"
+    assert insert_if_absent(Course, rows, unique_field="key") == rows
+    stored = Course.objects.order_by("key").values_list("key", "title", "self_paced")
+    assert list(stored) == [("course-v1:edX+A+1", "pattern", True), ("course-v1:edX+B+1", "other", True)]
+    assert (pattern.pk, pattern._state.adding, pattern.key) == (None, True, "")
+
+
+def test_rows_get_the_time_they_are_written_at() -> None:
+    before, course = timezone.now(), CourseFactory()
+    rows = [Certificate(user=UserFactory(), course=course, status="downloadable") for _ in range(3)]
+    insert_if_absent(Certificate, rows, unique_field=["user", "course"])
+    stored = dict(Certificate.objects.values_list("pk", "modified"))
+    assert stored == {row.pk: row.modified for row in rows}
+    assert before <= min(stored.values()) <= max(stored.values()) <= timezone.now()
+    # Elsewhere Django reads the clock for each row.
+    assert len(set(stored.values())) == 1 or connection.vendor != "postgresql"
 
 
 def test_needs_the_same_queries_for_one_row_and_for_fifty() -> None:
