@@ -24,8 +24,10 @@ CHANNELS: Final = "openedx.ace.channel"
 POLICY: Final = "bulk_email_optout"
 PARTS: Final = ("subject.txt", "from_name.txt", "body.txt", "head.html", "body.html")
 SMTP: Final = "smtp.EmailBackend"
-#: More would only be more in doubt when a worker dies: a slice has no more mails.
+#: More would only be more in doubt when a worker dies.
 MOST_IN_FLIGHT = 50
+#: With more a statement gets long and nothing gets faster; switches and consent are read once for so many.
+MOST_IN_A_BATCH = 1000
 MAIL_CHANNEL_SETTINGS: Final = ("ACE_CHANNEL_DEFAULT_EMAIL", "ACE_CHANNEL_TRANSACTIONAL_EMAIL")
 PROVIDERS: Final = "anymail.backends."
 DATABASE_SCHEDULER: Final = "django_celery_beat.schedulers"
@@ -100,6 +102,12 @@ def check_values(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             lambda value: _is_whole(value, at_least=0),
             "a whole number of at least 0; 0 keeps no content",
             "E004",
+        ),
+        (
+            "EMAIL_BATCH_SIZE",
+            lambda value: _is_whole(value, at_least=1) and value <= MOST_IN_A_BATCH,
+            f"a whole number from 1 to {MOST_IN_A_BATCH}",
+            "E042",
         ),
         (
             "EMAIL_IN_FLIGHT",

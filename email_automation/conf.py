@@ -19,6 +19,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     # Seconds to connect, and between two pieces of the answer.
     "BRAZE_TIMEOUT": (3.05, 10),
     "CELERY_BROKER_URL": "",
+    # Mails of one task, and of one reading of drafts, switches and consent.
+    "EMAIL_BATCH_SIZE": 200,
     "EMAIL_IN_FLIGHT": 50,
     "EMAIL_LOG_CONTENT_DAYS": 30,
     "EMAIL_LOG_DAYS": 90,

@@ -19,12 +19,12 @@ from courses.bulk import slices
 from courses.models import Course, Enrollment, Payment
 
 from . import words
+from .conf import setting
 from .events import owner_sites
 from .models import EmailQueue
 from .packing import packed, storable
 from .pipeline import message as messages
 from .pipeline import outbox, policy, wake
-from .pipeline.delivery import SLICE
 from .pipeline.message import MessageType
 from .templating.defaults import create_default_templates
 
@@ -72,7 +72,7 @@ class EmailService:
         """
         call = _checked_call(email_type, context, course=course)
         counts = {"success": 0, "failed": 0, "skipped": 0}
-        for people in slices((_checked_person(person) for person in _each(recipients)), SLICE):
+        for people in slices((_checked_person(person) for person in _each(recipients)), setting("EMAIL_BATCH_SIZE")):
             stored = _stored(people)
             counts["skipped"] += len(people) - len(stored)
             for status in _send(call, [call.to(person) for person in stored]):

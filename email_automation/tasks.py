@@ -13,7 +13,6 @@ from courses.models import Course, Enrollment, Participant, Payment
 from . import alerts, announcements, progress, triggers
 from .models import WeeklyProgressReport
 from .pipeline import dispatch, message, outbox, sweep, wake
-from .pipeline.delivery import deliver
 from .pipeline.outcome import OURS
 
 log = logging.getLogger(__name__)
@@ -21,8 +20,8 @@ log = logging.getLogger(__name__)
 
 @shared_task(name=wake.DELIVER_TASK, acks_late=True, reject_on_worker_lost=True)
 def deliver_mails(log_ids: list[int]) -> dict[str, int]:
-    """Send what of these rows is due and nobody else is sending."""
-    tally = deliver(log_ids)
+    """Send what of these rows is due and nobody else is sending, for a turn."""
+    tally = wake.deliver_in_turn(log_ids)
     if tally[OURS]:
         alerts.announce(wake.DELIVER_TASK, tally)
     return dict(tally)

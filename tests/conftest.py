@@ -17,7 +17,7 @@ from edx_ace.policy import policies
 
 from courses.alerts import Alert
 from email_automation.braze_standin.server import BrazeStandIn
-from email_automation.pipeline import cohort
+from email_automation.pipeline import cohort, turn
 from email_automation.templating import stored
 from tests import sinks
 from tests.mail.stock import Undefined
@@ -54,6 +54,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 def _clean_cache() -> None:
     """Start each test with an empty cache."""
     caches["default"].clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no turn end because the machine is busy; tests of turns say themselves when one is over."""
+    monkeypatch.setattr(turn, "SECONDS", 600)
 
 
 @pytest.fixture(autouse=True)

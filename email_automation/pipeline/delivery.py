@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from courses import sites
 from courses.bulk import slices
 
 from .. import words
+from ..conf import setting
 from ..models import EmailLog, EmailQueue
 from ..templating import stored
 from . import cohort, ledger, policy
@@ -29,11 +31,9 @@ from .message import MessageType
 from .outcome import Outcome, Tally, trace
 from .resolver import SITE, Draft, Resolver
 from .run import Run
+from .turn import Turn
 
 log = logging.getLogger(__name__)
-
-#: Switches, conditions and consent are read once for so many mails.
-SLICE = 50
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,33 @@ class Checked:
     refused: dict[int, str]
 
 
-def deliver(log_ids: Iterable[int], *, held: Collection[UUID | None] = ()) -> Tally:
+def deliver(log_ids: Iterable[int], *, held: Collection[UUID | None] = (), turn: Turn | None = None) -> Tally:
     """Send what of these rows is due and nobody else is sending, and return the counts of what became of them.
 
     Worker, retry, sweep and command all call this. Rows that are not ours to send are left alone and not counted;
-    `held` are the tokens of rows that the caller has held since claiming them. Raises RuntimeError inside a
+    `held` are the tokens of rows that the caller has held since claiming them. When a `turn` is over, the rows it has
+    not come to are free again, and it names them; one mail at least is tried. Raises RuntimeError inside a
     transaction: what is handed off cannot be rolled back.
     """
     tally = Tally()
-    for batch in slices(log_ids, SLICE):
+    turn = turn or Turn(math.inf)
+    # Switches, conditions and consent are read once for so many mails.
+    for number, batch in enumerate(slices(log_ids, setting("EMAIL_BATCH_SIZE"))):
+        if number and turn.is_over:
+            turn.left += batch
+            continue
         stored.refresh()
         cohort.look_again()
         rows = ledger.lease(batch, held=held)
         try:
-            for message, run, group in _by_run(rows):
-                _deliver_group(message, run, group, tally)
+            for group_number, (message, run, group) in enumerate(_by_run(rows)):
+                if group_number and turn.is_over:
+                    turn.leave(group)
+                else:
+                    _deliver_group(message, run, group, tally, turn)
+            if turn.left:
+                left = set(turn.left)
+                ledger.release([row for row in rows if row.pk in left])
         except BaseException:
             # Also when somebody presses Ctrl-C: the rows it did not reach need not wait for their lease to run out.
             with contextlib.suppress(Exception):
@@ -107,9 +119,9 @@ def _resolver_of(message: type[MessageType], rows: Sequence[EmailLog]) -> Resolv
     return CallResolver(message) if rows[0].target_id is None else message.resolver()
 
 
-def _deliver_group(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally) -> None:
+def _deliver_group(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally, turn: Turn) -> None:
     try:
-        _deliver_slice(message, run, rows, tally)
+        _deliver_slice(message, run, rows, tally, turn)
     except Exception as error:
         # One message's mistake must not hold up everybody else's mail at every sweep, so its rows step back.
         log.error("message=%s site=%s broke off: %s", run.message, run.site_id, trace(error))
@@ -119,7 +131,7 @@ def _deliver_group(message: type[MessageType], run: Run, rows: list[EmailLog], t
         tally.update(ledger.settle(rows, Outcome(status=words.PENDING, reason="broke_off", detail=detail, ours=True)))
 
 
-def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally) -> None:
+def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], tally: Tally, turn: Turn) -> None:
     by_target = {_target_of(row): row for row in rows}
     checked = check(message, run, list(by_target), resolver=_resolver_of(message, rows))
     for reason in sorted(set(checked.refused.values())):
@@ -137,14 +149,19 @@ def _deliver_slice(message: type[MessageType], run: Run, rows: list[EmailLog], t
         return
     site = rows[0].site
     desk, hand_off = Desk(message, run, sites.brand(site), domain=site.domain), HandOff(message, tally)
-    hand_off.send(_prepared(desk, hand_off, waiting, checked, tally))
+    hand_off.send(_prepared(desk, hand_off, waiting, checked, tally, turn))
+    if hand_off.down is None:
+        turn.leave(row for row, _ in waiting)
     hand_off.put_off([row for row, _ in waiting])
 
 
 def _prepared(
-    desk: Desk, hand_off: HandOff, waiting: deque[tuple[EmailLog, Draft]], checked: Checked, tally: Tally
+    desk: Desk, hand_off: HandOff, waiting: deque[tuple[EmailLog, Draft]], checked: Checked, tally: Tally, turn: Turn
 ) -> Iterator[Letter]:
-    """Yield the mails that go out, each prepared when it is asked for; none once their provider is down."""
+    """Yield the mails that go out, each prepared when it is asked for; none once their provider is down.
+
+    One is tried in any case, and none is taken once the turn is over.
+    """
     while waiting and hand_off.down is None:
         row, draft = waiting.popleft()
         letter = desk.prepare(row, draft, checked.people[draft.target_id])
@@ -152,6 +169,8 @@ def _prepared(
             tally.update(ledger.settle([row], letter))
         else:
             yield letter
+        if turn.is_over:
+            return
 
 
 def check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -16,12 +17,12 @@ from .. import alerts
 from ..conf import setting
 from ..models import MessageRun
 from . import ledger, runs, waiting, wake
-from .delivery import SLICE, deliver
+from .delivery import deliver
 from .message import MessageType
 from .outcome import trace
 from .patience import Patience
 from .planning import Summary as Summary
-from .planning import planned
+from .planning import pace, planned
 from .run import Run
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def run_daily(
 
 
 def run_part(
-    message: type[MessageType], run: Run, record: MessageRun | None, *, patience: Patience, size: int = SLICE
+    message: type[MessageType], run: Run, record: MessageRun | None, *, patience: Patience, size: int | None = None
 ) -> Summary:
     """Plan a run whose record its app keeps, and deliver it here, batch by batch, waiting where `patience` allows.
 
@@ -69,7 +70,7 @@ def run_part(
     summary = Summary(days=[run.day])
     try:
         for planned_together in planned(message, run, summary, record):
-            for batch in slices(planned_together, size):
+            for batch in slices(planned_together, size or setting("EMAIL_BATCH_SIZE")):
                 summary.tally.update(patience.deliver(batch))
     except Exception as error:
         _break_off(run, None, error, summary)
@@ -84,22 +85,19 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
     """
     summary = Summary(days=[run.day])
     record: MessageRun | None = None
-    claimed: list[int] = []
+    claimed = array("q")
+    workers = wake.Calls(message.queue()) if setting("CELERY_BROKER_URL") else None
     try:
         if run.leaves_record and message.slot(run):
             record = runs.open_run(message, run)
             message.prepare(run)
-        for batch in planned(message, run, summary, record):
-            claimed += batch
-        if record is not None:
-            runs.end_planning(record, audience=summary.audience, skipped=summary.left_out)
-        log_ids = claimed if record is None else waiting.waiting_ids(record)
-        if setting("CELERY_BROKER_URL"):
-            _enqueue(message, log_ids, summary)
-        else:
-            _deliver_here(log_ids, summary, progress)
+        _plan(message, run, summary, record, claimed=claimed, workers=workers)
+        if workers is None:
+            _deliver_here(claimed if record is None else waiting.waiting_ids(record), summary, progress)
     except Exception as error:
         _break_off(run, record, error, summary)
+    if workers is not None and workers.problem:
+        summary.errors.append(f"broker: {workers.problem}")
     try:
         _add_up(summary, record, claimed)
         if record is not None:
@@ -111,23 +109,40 @@ def run_one(message: type[MessageType], run: Run, *, progress: Progress | None =
     return summary
 
 
+def _plan(
+    message: type[MessageType],
+    run: Run,
+    summary: Summary,
+    record: MessageRun | None,
+    *,
+    claimed: array[int],
+    workers: wake.Calls | None,
+) -> None:
+    """Claim everybody's row, and wake workers up page by page, so that they send while the rest is planned."""
+    # Of mails that become due one after the other, those that are due by the end; the sweep takes the others.
+    at_the_end = bool(pace(message, run))
+    if workers is not None and record is not None and not at_the_end:
+        # What an earlier try of the run left behind.
+        workers.call(waiting.waiting_ids(record))
+    for log_ids in planned(message, run, summary, record):
+        claimed.extend(log_ids)
+        if workers is not None and not at_the_end:
+            workers.call(log_ids)
+    if record is not None:
+        runs.end_planning(record, audience=summary.audience, skipped=summary.left_out)
+    if workers is not None and at_the_end:
+        workers.call(claimed if record is None else waiting.waiting_ids(record))
+
+
 def settle_overdue() -> None:
     """Decide about mails whose worker fell silent and those whose time has passed, as every sweep does first."""
     ledger.resolve_doubts()
     ledger.expire()
 
 
-def _enqueue(message: type[MessageType], log_ids: Sequence[int], summary: Summary) -> None:
-    """Wake workers up. The rows are there already, so a broker that is away only costs time: the sweep finds them."""
-    for batch in slices(log_ids, SLICE):
-        if problem := wake.send(wake.DELIVER_TASK, batch, queue=message.queue()):
-            summary.errors.append(f"broker: {problem}")
-            return
-
-
 def _deliver_here(log_ids: Sequence[int], summary: Summary, progress: Progress | None) -> None:
     done = 0
-    for batch in slices(log_ids, SLICE):
+    for batch in slices(log_ids, setting("EMAIL_BATCH_SIZE")):
         summary.tally.update(deliver(batch))
         done += len(batch)
         if progress is not None:
@@ -147,10 +162,14 @@ def _break_off(run: Run, record: MessageRun | None, error: Exception, summary: S
 
 def _add_up(summary: Summary, record: MessageRun | None, claimed: Sequence[int]) -> None:
     """Complete a summary, so that its audience is the sum of what became of it."""
-    if setting("CELERY_BROKER_URL"):
-        # Workers may have been quick. What ends from here on until the next line was not this command's doing either.
-        summary.tally.update(waiting.standing(claimed))
-    summary.retry = waiting.unfinished(record=record, log_ids=claimed)
+    if setting("CELERY_BROKER_URL") and record is not None:
+        ended, summary.retry = waiting.standing_of(record, since=min(claimed, default=None))
+        summary.tally.update(ended)
+    else:
+        if setting("CELERY_BROKER_URL"):
+            # Workers may have been quick. What ends from here until the next line was not this command's doing either.
+            summary.tally.update(waiting.standing(claimed))
+        summary.retry = waiting.unfinished(record=record, log_ids=claimed)
     accounted = summary.sent + summary.failed + sum(summary.skipped.values()) + summary.retry
     # Rows that an earlier try of the run left behind may be of people who are not due any more.
     summary.audience = max(summary.audience, accounted)

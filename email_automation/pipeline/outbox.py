@@ -24,7 +24,7 @@ from ..models import EmailLog, EmailQueue
 from . import calls, ledger, wake
 from . import entries as stored
 from . import message as messages
-from .delivery import SLICE, deliver
+from .delivery import deliver
 from .message import MessageType
 from .outcome import OURS, Outcome, Tally, trace
 from .planning import Summary, planned
@@ -131,14 +131,12 @@ def process(ids: Sequence[int]) -> Tally:
             tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
         tally[OURS] += len(claimed.faulty)
         for queue, log_ids in claimed.log_ids.items():
-            here, others = log_ids[:SLICE], log_ids[SLICE:]
             if setting("CELERY_BROKER_URL"):
                 # One entry may have become a mail for each learner of a course: that is work for all workers.
-                for more in slices(others, SLICE):
-                    wake.send(wake.DELIVER_TASK, more, queue=queue)
-                others = []
-            for more in (here, *slices(others, SLICE)):
-                tally.update(deliver(more))
+                size = setting("EMAIL_BATCH_SIZE")
+                wake.Calls(queue).call(log_ids[size:])
+                log_ids = log_ids[:size]
+            tally.update(wake.deliver_in_turn(log_ids))
     if tally[OURS]:
         alerts.announce(wake.OUTBOX_TASK, tally)
     return tally
@@ -151,7 +149,7 @@ def send_now(entries: Sequence[EmailQueue]) -> list[str]:
     """
     written, claimed = _claimed_at_once(entries)
     tally = Tally()
-    for batch in slices(claimed, SLICE):
+    for batch in slices(claimed, setting("EMAIL_BATCH_SIZE")):
         tally.update(deliver([row.pk for row in batch], held={row.claim_token for row in batch}))
     if tally[OURS]:
         alerts.announce(wake.OUTBOX_TASK, tally)

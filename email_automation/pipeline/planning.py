@@ -14,7 +14,7 @@ from .. import words
 from ..conf import setting
 from ..models import MessageRun
 from . import ledger, policy, waiting
-from .delivery import SLICE, check
+from .delivery import check
 from .message import MessageType
 from .outcome import OURS, Outcome, Tally
 from .resolver import AudienceRow
@@ -82,32 +82,38 @@ def planned(message: type[MessageType], run: Run, summary: Summary, record: Mess
     if not message.gate(run, "enqueue"):
         log.info("message=%s site=%s day=%s is switched off: nothing planned", run.message, run.site_id, run.day)
         return
-    rate = None if message.transactional or run.is_test else setting("EMAIL_RATE_PER_SECOND")
-    gap = timedelta(seconds=1 / rate) if rate else timedelta(0)
+    gap = pace(message, run)
     resolver = message.resolver()
     for reason, number in resolver.left_out(run).items():
         summary.audience += number
         summary.left_out.note(Outcome.skipped(reason), number)
     for page in resolver.audience(run):
         summary.audience += len(page)
-        people = policy.verdicts(message, {policy.addressee(row) for row in page})
+        addressees = [policy.addressee(row) for row in page]
+        people = policy.verdicts(message, set(addressees))
         opted_out = _course_opt_outs(message, page)
-        willing = []
-        for row in page:
-            refusal = people[policy.addressee(row)].refusal
-            if not refusal and (row.user_id, row.course_id) in opted_out:
-                refusal = words.OPTED_OUT_COURSE
-            if refusal:
-                summary.left_out.note(Outcome.skipped(refusal))
+        willing, addresses = [], {}
+        for row, addressee in zip(page, addressees, strict=True):
+            verdict = people[addressee]
+            if verdict.refusal:
+                summary.left_out.note(Outcome.skipped(verdict.refusal))
+            elif opted_out and (row.user_id, row.course_id) in opted_out:
+                summary.left_out.note(Outcome.skipped(words.OPTED_OUT_COURSE))
             else:
                 willing.append(row)
+                addresses[row.user_id] = verdict.address
         if run.dry_run:
             _rehearse(message, run, willing, summary)
         elif willing:
-            addresses = {row.user_id: people[policy.addressee(row)].address for row in willing}
             expiring = {row.occasion: row.expires_at for row in willing if row.expires_at is not None}
             rows = ledger.claim(message, run, willing, addresses=addresses, record=record, gap=gap, expiring=expiring)
             yield from _batches(willing, {row.occasion: row.pk for row in rows})
+
+
+def pace(message: type[MessageType], run: Run) -> timedelta:
+    """Return how far apart a run's mails become due; nothing where all are due at once."""
+    rate = None if message.transactional or run.is_test else setting("EMAIL_RATE_PER_SECOND")
+    return timedelta(seconds=1 / rate) if rate else timedelta(0)
 
 
 def _batches(page: Sequence[AudienceRow], claimed: Mapping[str, int]) -> Iterator[list[int]]:
@@ -129,7 +135,7 @@ def _rehearse(message: type[MessageType], run: Run, page: Sequence[AudienceRow],
     taken = waiting.claimed_already(run, [row.occasion for row in page])
     free = [row.target_id for row in page if row.occasion not in taken]
     summary.targets += free
-    for target_ids in slices(free, SLICE):
+    for target_ids in slices(free, setting("EMAIL_BATCH_SIZE")):
         checked = check(message, run, target_ids)
         summary.tally[words.SENT] += len(checked.drafts)
         for reason in checked.refused.values():

@@ -7,6 +7,7 @@ What other apps have waiting is done at its end, so that one command, task or be
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -15,8 +16,9 @@ from django.utils import timezone
 from .. import alerts, words
 from ..conf import setting
 from . import bodies, chores, entries, ledger, outbox, runs, waiting
-from .delivery import SLICE, deliver
+from .delivery import deliver
 from .outcome import OURS, Outcome, Tally, trace
+from .turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +37,9 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
         tally[words.UNKNOWN] += ledger.resolve_doubts()["unknown"]
         tally.note(Outcome.skipped(words.EXPIRED), ledger.expire())
         looked_at, faulty = 0, set[int]()
+        fits: int = setting("EMAIL_BATCH_SIZE")
         while limit is None or looked_at < limit:
-            room = SLICE if limit is None else min(SLICE, limit - looked_at)
+            room = fits if limit is None else min(fits, limit - looked_at)
             claimed = outbox.claim_due(room, but=faulty)
             faulty.update(claimed.faulty)
             tally[OURS] += len(claimed.faulty)
@@ -45,10 +48,15 @@ def sweep(*, limit: int | None = None, progress: Callable[[int], None] | None = 
             log_ids = waiting.due_ids(room)
             if not log_ids and not claimed.entries:
                 break
-            tally.update(deliver(log_ids))
-            looked_at += len(log_ids)
+            # By turns, so that what is urgent and came meanwhile does not wait for a whole batch. With a limit it is
+            # about the mails that were first when it began.
+            turn = Turn(None if limit is None else math.inf)
+            tally.update(deliver(log_ids, turn=turn))
+            fits = turn.fits(len(log_ids) if turn.left else fits)
+            number = len(log_ids) - len(turn.left)
+            looked_at += number
             if progress is not None:
-                progress(len(log_ids))
+                progress(number)
         runs.close_finished()
         runs.recount()
     except Exception as error:

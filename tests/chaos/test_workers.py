@@ -14,6 +14,7 @@ from django.db import connection
 from email_automation import words
 from email_automation.models import EmailLog, MessageRun
 from tests.crowd import learners_due
+from tests.factories import UserFactory
 from tests.processes import Project, wait_until
 from tests.relay import Relay
 from tests.smtp import Server, stalls
@@ -24,6 +25,12 @@ pytestmark = [pytest.mark.chaos, pytest.mark.django_db(transaction=True)]
 with_redis = pytest.mark.redis
 
 PROCESSES = 2
+ENROL_LAST = """
+from django.contrib.auth import get_user_model
+from courses.models import Course
+from courses.services import record_enrollment
+record_enrollment(get_user_model().objects.latest("pk"), Course.objects.get())
+"""
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def killed_in_the_middle_of(number: int, cadence: Project, server: Server) -> No
     if connection.vendor == "sqlite":
         pytest.skip("workers in numbers are for a database server")
     learners_due(number, day=DAY)
-    server.otherwise = stalls("END", 0.002)
+    server.otherwise = stalls("END", 0.01)
     worker = cadence.worker(concurrency=PROCESSES)
     planned = figures(cadence.run(*NUDGE))
     assert planned["audience"] == number
@@ -115,10 +122,48 @@ def test_workers_send_everything_and_the_run_is_closed(broker: redis.Redis, cade
 
 
 @with_redis
+def test_workers_send_while_planning_goes_on_and_a_killed_planner_is_made_up_for(
+    broker: redis.Redis, cadence: Project, server: Server
+) -> None:
+    people = learners_due(200, day=DAY)
+    worker = cadence.worker(concurrency=1)
+    usual, cadence.settings = cadence.settings, "tests.chaos.slow_planning"
+    planner = cadence.command(*NUDGE)
+    wait_until(lambda: len(server.received) >= 20, "mails are out while others are planned", process=planner)
+    planner.kill()
+    assert 20 <= EmailLog.objects.count() < 200
+    cadence.settings = usual
+    assert figures(cadence.run(*NUDGE))["audience"] == 200
+    wait_until(lambda: ended() == 200, "everything has ended", process=worker)
+    assert server.addresses == sorted(person.email for person in people)
+    cadence.run("process_email_queue")
+    record = MessageRun.objects.get(message__endswith="day3")
+    assert (record.status, record.audience, record.sent) == (MessageRun.DONE, 200, 200)
+
+
+@with_redis
+def test_a_slow_provider_holds_no_worker_for_a_whole_task(
+    broker: redis.Redis, cadence: Project, server: Server
+) -> None:
+    addresses = [person.email for person in learners_due(60, day=DAY)]
+    server.otherwise = stalls("END", 0.3)
+    cadence.worker(concurrency=1)
+    cadence.run(*NUDGE)
+    wait_until(lambda: len(server.received) >= 3, "nudges are going out")
+    addresses.append(UserFactory().email)
+    cadence.run("shell", "-c", ENROL_LAST)
+    wait_until(lambda: addresses[-1] in server.addresses, "the mail about the enrolment is out")
+    assert len(server.received) < 61
+    wait_until(lambda: ended() == 61, "everything has ended")
+    assert server.addresses == sorted(addresses)
+
+
+@with_redis
 def test_a_broker_that_forgets_everything_costs_time_only(
     broker: redis.Redis, cadence: Project, server: Server
 ) -> None:
     people = learners_due(120, day=DAY)
+    cadence.environment["EMAIL_BATCH_SIZE"] = "50"
     planned = figures(cadence.run(*NUDGE))
     assert (planned["sent"], planned["retry"]) == (0, 120)
     assert broker.llen("lifecycle") == 3
@@ -132,6 +177,7 @@ def test_wake_ups_that_arrive_twice_or_too_late_send_nothing_twice(
     broker: redis.Redis, cadence: Project, server: Server
 ) -> None:
     people = learners_due(120, day=DAY)
+    cadence.environment["EMAIL_BATCH_SIZE"] = "50"
     cadence.run(*NUDGE)
     for task in broker.lrange("lifecycle", 0, -1):
         broker.lpush("lifecycle", task, task)

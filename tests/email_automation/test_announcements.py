@@ -20,7 +20,6 @@ from email_automation import announcements, consent, tasks, words
 from email_automation.events import HOLD, STOP
 from email_automation.models import EmailLog, EmailQueue
 from email_automation.pipeline import dispatch, entries, message, outbox, sweep, wake
-from email_automation.pipeline.delivery import SLICE
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -236,7 +235,8 @@ class TestTheWindow:
     def test_that_is_many_mails_is_handed_to_all_workers(
         self, course: Any, committed: Commit, settings: Any, monkeypatch: Any
     ) -> None:
-        for _ in range(SLICE + 30):
+        settings.EMAIL_BATCH_SIZE = 50
+        for _ in range(80):
             enrolled(course)
         with at(NOON), committed():
             publish(course)
@@ -244,11 +244,11 @@ class TestTheWindow:
         monkeypatch.setattr(wake.current_app, "send_task", lambda name, **options: woken.append((name, options)))
         settings.CELERY_BROKER_URL = "memory://"
         with at(NOON + WINDOW):
-            assert tasks.process_queued([windows()[0].pk])[words.SENT] == SLICE
+            assert tasks.process_queued([windows()[0].pk])[words.SENT] == 50
             ((name, options),) = woken
             assert (name, options["queue"], len(options["args"][0])) == (wake.DELIVER_TASK, "lifecycle", 30)
             assert tasks.deliver_mails(options["args"][0])[words.SENT] == 30
-        assert len(set(sent_to())) == SLICE + 30
+        assert len(set(sent_to())) == 80
 
     def test_closes_with_the_same_statements_for_one_and_for_fifty(self, committed: Commit) -> None:
         costs = []

@@ -83,6 +83,7 @@ def test_a_mail_server_is_given_a_time_limit(backend: str, timeout: int | None, 
     [
         ("EMAIL_LOG_DAYS", (1, 90), (0, -1, "90", None, 1.5, True), "E003"),
         ("EMAIL_LOG_CONTENT_DAYS", (0, 30), (-1, "30", None, 0.5, False), "E004"),
+        ("EMAIL_BATCH_SIZE", (1, 200, 1000), (0, -1, 1001, "200", None, 1.5, True), "E042"),
         ("EMAIL_IN_FLIGHT", (1, 50), (0, 51, "8", None, 1.5, True), "E040"),
         ("EMAIL_MAILS_PER_CONNECTION", (1, 1000), (0, -1, "8", None, True), "E041"),
         ("EMAIL_RATE_PER_SECOND", (None, 0.5, 10), (0, -1, "10", True, float("nan")), "E005"),

@@ -13,6 +13,8 @@ from django.conf import settings as django_settings
 from django.contrib.sites.models import Site
 from django.core import mail
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from courses.models import Enrollment
@@ -168,6 +170,7 @@ def test_mails_that_workers_send_while_the_command_ends_are_counted(
     factory: NudgeDay3, site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     factory.due(60, day=DAY, site=site)
+    settings.EMAIL_BATCH_SIZE = 50
 
     def quick_worker(name: str, *, args: Any, **options: Any) -> None:
         if len(args[0]) == 50:
@@ -242,6 +245,138 @@ def test_a_broker_that_cannot_be_told_costs_time_and_status_1(
     settings.CELERY_BROKER_URL = ""
     assert sweep.sweep()[words.SENT] == 120
     assert MessageRun.objects.get().status == MessageRun.DONE
+
+
+@pytest.fixture
+def called(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """A broker, and the ids that workers were woken up for; pages of 100, tasks of 50."""
+    told: list[list[int]] = []
+    with_broker(settings, monkeypatch, lambda *_, args, **options: told.append(args[0]))
+    monkeypatch.setattr(resolver, "AUDIENCE_PAGE", 100)
+    settings.EMAIL_BATCH_SIZE = 50
+    return told
+
+
+def rows(**only: Any) -> list[int]:
+    return list(EmailLog.objects.filter(**only).order_by("pk").values_list("pk", flat=True))
+
+
+def test_workers_are_woken_up_page_by_page(
+    factory: NudgeDay3, site: Site, called: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners_due(230, day=DAY)
+    claimed_by_then: list[int] = []
+    monkeypatch.setattr(
+        wake.current_app,
+        "send_task",
+        lambda *_, args, **options: (called.append(args[0]), claimed_by_then.append(EmailLog.objects.count())),
+    )
+    assert run().retry == 230
+    assert claimed_by_then == [100, 100, 200, 200, 230]
+    assert [len(ids) for ids in called] == [50, 50, 50, 50, 30]
+    assert sorted(sum(called, [])) == rows()
+
+
+def test_what_quick_workers_send_while_planning_goes_on_adds_up(
+    factory: NudgeDay3, site: Site, called: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners_due(230, day=DAY)
+    monkeypatch.setattr(
+        wake.current_app, "send_task", lambda *_, args, **options: called.append(args[0]) or deliver(args[0])
+    )
+    summary = run()
+    assert (summary.sent, summary.retry, summary.already_sent) == (230, 0, 0)
+    assert len(called) == 5
+    record = MessageRun.objects.get()
+    assert (record.status, record.sent, record.audience) == (MessageRun.DONE, 230, 230)
+
+
+def test_a_second_try_wakes_workers_up_for_what_the_first_has_left(
+    factory: NudgeDay3, site: Site, called: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners_due(230, day=DAY)
+    real, pages = ledger.claim, []
+
+    def claim(*args: Any, **options: Any) -> list[EmailLog]:
+        pages.append(args[2])
+        if len(pages) == 2:
+            raise SystemExit(9)
+        return real(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "claim", claim)
+        with pytest.raises(SystemExit):
+            run()
+    assert (sorted(sum(called, [])), MessageRun.objects.get().status) == (rows(), MessageRun.RUNNING)
+    # A worker has done the first half of what it was woken up for, and the broker has forgotten the rest.
+    deliver(called[0])
+    left = called[1]
+    called.clear()
+    summary = run()
+    assert (summary.audience, summary.retry, summary.already_sent) == (230, 180, 50)
+    assert sorted(called[0]) == sorted(left)
+    assert sorted(sum(called, [])) == rows(status=words.PENDING)
+    for ids in called:
+        deliver(ids)
+    assert len({sent.to[0] for sent in mail.outbox}) == len(mail.outbox) == 230
+
+
+def test_a_run_with_a_pace_wakes_workers_up_for_what_is_due(
+    factory: NudgeDay3, site: Site, called: list[list[int]], settings: Any
+) -> None:
+    settings.EMAIL_RATE_PER_SECOND = 2
+    learners_due(230, day=DAY)
+    with on(DAY) as clock:
+        assert run().retry == 230
+        assert called == [[EmailLog.objects.earliest("next_attempt_at").pk]]
+        deliver(called[0])
+        clock.shift(timedelta(seconds=10))
+        assert sweep.sweep()[words.SENT] == 20
+
+
+def test_a_test_run_wakes_workers_up_for_its_own_rows_only(
+    factory: NudgeDay3, site: Site, called: list[list[int]], settings: Any
+) -> None:
+    learners_due(3, day=DAY)
+    run()
+    called.clear()
+    summary = run(override="qa@example.com")
+    assert (summary.audience, summary.retry) == (3, 3)
+    assert called == [rows()[3:]]
+
+
+def test_a_broker_that_goes_away_while_planning_costs_time_and_is_told_of_once(
+    factory: NudgeDay3, site: Site, called: list[list[int]], monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    def fail(*_: Any, args: Any, **options: Any) -> None:
+        called.append(args[0])
+        if len(called) == 3:
+            raise OSError
+
+    learners_due(230, day=DAY)
+    monkeypatch.setattr(wake.current_app, "send_task", fail)
+    summary = run()
+    assert (summary.retry, summary.errors, len(called)) == (230, ["broker: OSError"], 3)
+    assert MessageRun.objects.get().status == MessageRun.PLANNED
+    for ids in called[:2]:
+        deliver(ids)
+    settings.CELERY_BROKER_URL = ""
+    assert sweep.sweep()[words.SENT] == 130
+    assert len({sent.to[0] for sent in mail.outbox}) == 230
+
+
+def test_a_page_costs_the_same_statements_for_one_and_for_fifty(
+    factory: NudgeDay3, site: Site, called: list[list[int]]
+) -> None:
+    costs = []
+    for number in (1, 50):
+        factory.due(number, day=DAY, site=site)
+        with CaptureQueriesContext(connection) as queries:
+            run()
+        # SQLite takes at most so many parameters in a statement, so there one insert is cut into several.
+        inserts = [query for query in queries if query["sql"].startswith("INSERT") and connection.vendor == "sqlite"]
+        costs.append(len(queries) - len(inserts))
+    assert costs[1] <= costs[0]
 
 
 # Planning that breaks off

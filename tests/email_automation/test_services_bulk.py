@@ -18,7 +18,6 @@ from email_automation import consent, words
 from email_automation.events import STOP
 from email_automation.models import EmailLog, EmailQueue
 from email_automation.pipeline import sweep
-from email_automation.pipeline.delivery import SLICE
 from email_automation.services import EmailService
 from tests import factories
 
@@ -26,6 +25,7 @@ pytestmark = pytest.mark.django_db
 
 User = get_user_model()
 SERVICE = EmailService()
+BATCH = 50
 NEWS = {"new_content_description": "New Python tutorial series added!"}
 
 
@@ -138,34 +138,37 @@ def test_shows_each_their_own_name_and_the_same_course(people: list[Any]) -> Non
 
 
 def test_reads_no_further_ahead_than_one_batch_and_keeps_nobody(settings: Any) -> None:
+    settings.EMAIL_BATCH_SIZE = BATCH
     settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
-    factories.UserFactory.create_batch(4 * SLICE)
+    factories.UserFactory.create_batch(4 * BATCH)
     ahead, alive = [], []
 
     def people() -> Iterator[Any]:
         for number, person in enumerate(User.objects.order_by("pk").iterator(chunk_size=1)):
-            if number % SLICE == 0:
+            if number % BATCH == 0:
                 ahead.append(number - EmailLog.objects.filter(status=words.SENT).count())
                 gc.collect()
                 alive.append(sum(isinstance(thing, User) for thing in gc.get_objects()))
             yield person
 
     before = sum(isinstance(thing, User) for thing in gc.get_objects())
-    assert SERVICE.send_bulk_email(people(), "enrollment") == {"success": 4 * SLICE, "failed": 0, "skipped": 0}
+    assert SERVICE.send_bulk_email(people(), "enrollment") == {"success": 4 * BATCH, "failed": 0, "skipped": 0}
     assert ahead == [0, 0, 0, 0]
-    assert max(alive) - before <= 2 * SLICE
+    assert max(alive) - before <= 2 * BATCH
 
 
 def test_costs_one_statement_per_mail_beside_a_constant_for_each_batch(settings: Any) -> None:
+    settings.EMAIL_BATCH_SIZE = BATCH
     settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
     course = factories.CourseFactory()
     costs = []
-    for number in (1, SLICE, 2 * SLICE):
+    # Three, so that what the log keeps of a whole cohort is kept by then.
+    for number in (3, BATCH, 2 * BATCH):
         people = factories.UserFactory.create_batch(number)
         with CaptureQueriesContext(connection) as queries:
             SERVICE.send_bulk_email(people, "enrollment", course=course)
         # SQLite takes at most so many parameters in a statement, so there one insert is cut into several.
         inserts = [query for query in queries if query["sql"].startswith("INSERT") and connection.vendor == "sqlite"]
         costs.append(len(queries) - len(inserts))
-    assert costs[1] - costs[0] <= SLICE - 1
-    assert costs[2] - costs[1] <= costs[0] + SLICE
+    assert costs[1] - costs[0] <= BATCH - 3
+    assert costs[2] - costs[1] <= costs[0] + BATCH
