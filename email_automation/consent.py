@@ -10,9 +10,6 @@ and by a keyed digest, which holds for everybody who has it and outlives them.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,11 +17,10 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.signing import BadSignature, Signer, b64_encode
+from django.core.signing import BadSignature
 from django.db import IntegrityError, transaction
 from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils import timezone
-from django.utils.encoding import force_bytes
 from django.utils.functional import Promise
 from django.utils.translation import get_language
 
@@ -35,6 +31,7 @@ from courses.models import Course
 from . import words
 from .models import CourseOptOut, EmailPreference, SuppressedAddress
 from .pipeline import ledger
+from .signing import keyed_digest, signer
 
 UNSUBSCRIBE = "unsubscribe"
 PREFERENCES = "preferences"
@@ -43,8 +40,6 @@ COURSE = "course"
 BOUNCE = "bounce"
 COMPLAINT = "complaint"
 ERASED = "erased"
-#: As Django's serializer writes it, with an encoder that is made once.
-_as_json = json.JSONEncoder(separators=(",", ":")).encode
 #: What a person can switch: everything at once, and each category.
 SWITCHES = frozenset({"is_subscribed", *(f"{category}_emails" for category in words.CATEGORIES)})
 
@@ -64,12 +59,12 @@ class Grant:
 
 def unsubscribe_token(user_id: int, category: str, epochs: Mapping[str, int]) -> str:
     """Return the token by which anybody who holds the mail can switch off one category for its recipient."""
-    return _signer(UNSUBSCRIBE).sign_object(_stops(user_id, category, epochs))
+    return signer(UNSUBSCRIBE).sign_object(_stops(user_id, category, epochs))
 
 
 def course_token(user_id: int, course_id: int, epochs: Mapping[str, int]) -> str:
     """Return the token by which anybody who holds the mail can stop lifecycle mail about one course."""
-    return _signer(UNSUBSCRIBE).sign_object(_stops_course(user_id, course_id, epochs))
+    return signer(UNSUBSCRIBE).sign_object(_stops_course(user_id, course_id, epochs))
 
 
 def _stops(user_id: int, category: str, epochs: Mapping[str, int]) -> list[Any]:
@@ -82,7 +77,7 @@ def _stops_course(user_id: int, course_id: int, epochs: Mapping[str, int]) -> li
 
 def preferences_token(user_id: int) -> str:
     """Return the token that opens a person's preference page."""
-    return _signer(PREFERENCES).sign_object([user_id])
+    return signer(PREFERENCES).sign_object([user_id])
 
 
 def read_unsubscribe_token(token: str) -> Grant:
@@ -129,7 +124,7 @@ class MailLinker:
         self._base_url = base_url
         self._category = category
         self._unsubscribe, self._preferences = _pages()
-        self._stopping, self._choosing = _signer(UNSUBSCRIBE), _signer(PREFERENCES)
+        self._stopping, self._choosing = signer(UNSUBSCRIBE), signer(PREFERENCES)
 
     def of(self, user_id: int, epochs: Mapping[str, int], *, course_id: int | None = None) -> MailLinks:
         """Return the links of one mail, which may be about one course."""
@@ -309,7 +304,7 @@ def forget(user_id: int) -> dict[str, int]:
 
 
 def _digest(address: str, key: str | bytes) -> str:
-    return hmac.digest(_derived("email_automation.address", key, "sha256"), _normal(address).encode(), "sha256").hex()
+    return keyed_digest("email_automation.address", _normal(address), key)
 
 
 def _normal(address: str) -> str:
@@ -369,34 +364,8 @@ def _exists(user_id: int) -> bool:
     return get_user_model()._default_manager.filter(pk=user_id).exists()
 
 
-def _signer(purpose: str) -> _MailSigner:
-    return _made_signer(purpose, settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
-
-
-@lru_cache(maxsize=64)
-def _made_signer(purpose: str, key: str | bytes, fallback_keys: tuple[str | bytes, ...]) -> _MailSigner:
-    return _MailSigner(key=key, salt=f"email_automation.{purpose}", fallback_keys=list(fallback_keys))
-
-
-class _MailSigner(Signer):
-    """Django's signer, which derives the key of each purpose once: three links are signed for every mail."""
-
-    def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
-        derived = _derived(str(self.salt) + "signer", self.key if key is None else key, self.algorithm)
-        return b64_encode(hmac.digest(derived, force_bytes(value), self.algorithm)).decode()
-
-    def sign_object(self, obj: Any, *args: Any, **kwargs: Any) -> str:
-        return self.sign(b64_encode(_as_json(obj).encode("latin-1")).decode())
-
-
-@lru_cache(maxsize=64)
-def _derived(salt: str, key: str | bytes, algorithm: str) -> bytes:
-    # As `salted_hmac` does, whose result would have to be copied for every signature.
-    return hashlib.new(algorithm, force_bytes(salt) + force_bytes(key)).digest()
-
-
 def _read(purpose: str, token: str) -> object:
     try:
-        return _signer(purpose).unsign_object(token)
+        return signer(purpose).unsign_object(token)
     except (BadSignature, ValueError, UnicodeError) as error:
         raise InvalidToken from error

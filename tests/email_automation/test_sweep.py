@@ -99,7 +99,7 @@ def test_retention_follows_the_settings(rows: list[int], settings: Any) -> None:
     settings.EMAIL_LOG_DAYS, settings.EMAIL_LOG_CONTENT_DAYS = 60, 10
     EmailLog.objects.filter(pk=rows[0]).update(created_at=timezone.now() - timedelta(days=61))
     EmailLog.objects.filter(pk=rows[1]).update(created_at=timezone.now() - timedelta(days=11))
-    assert tasks.cleanup_old_email_logs() == {"rows": 1, "contents": 1, "entries": 0}
+    assert tasks.cleanup_old_email_logs() == {"rows": 1, "contents": 1, "entries": 0, "bodies": 0}
 
 
 # Alerts
