@@ -31,6 +31,7 @@ from .run import Run
 from .writes import Prepared as Prepared
 
 Beginning = tuple[EmailLog, Prepared, timedelta]
+Done = tuple[EmailLog, Outcome]
 
 BATCH = 1000
 # `unknown`: the lease ran out while the provider took its time; the truth is welcome even then.
@@ -61,6 +62,13 @@ class Step(NamedTuple):
 
     recorded: Outcome | None
     begun: bool
+
+
+class Turn(NamedTuple):
+    """The same of several mails: each outcome as the row has it, or None, and the ids that may be handed off."""
+
+    recorded: list[Outcome | None]
+    begun: set[int]
 
 
 @retry_on_deadlock
@@ -156,111 +164,99 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list
     now, token = timezone.now(), uuid4()
     with transaction.atomic(durable=True):
         mine = waiting.free(held).filter(pk__in=log_ids)
-        mine.update(claim_token=token, lease_expires_at=writes.lease_end(now), updated_at=now)
+        columns = {"claim_token": token, "lease_expires_at": writes.lease_end(now), "updated_at": now}
+        if connection.vendor == "postgresql":
+            return waiting.in_order(writes.change_and_read(mine, columns, waiting.READ))
+        mine.update(**columns)
         return waiting.held_by(token, log_ids)
 
 
-def begin(row: EmailLog, prepared: Prepared, *, lease: timedelta) -> bool:
-    """Turn a leased row to `sending`. False: it was withdrawn or taken over, and must not be handed off."""
-    return _step(None, (row, prepared, lease)).begun
+def turn(done: Sequence[Done], beginnings: Sequence[Beginning]) -> Turn:
+    """Write the outcomes of some mails and begin the hand-off of others, in one transaction.
 
-
-def finish_and_begin(done: tuple[EmailLog, Outcome] | None, following: Beginning) -> Step:
-    """Write one mail's outcome, if there is one, and begin the next, in one statement."""
-    return _step(done, following)
-
-
-def finish(row: EmailLog, outcome: Outcome) -> Outcome | None:
-    """Write one mail's outcome, and return it as the row has it."""
-    return _step((row, outcome), None).recorded
-
-
-def _step(done: tuple[EmailLog, Outcome] | None, following: Beginning | None) -> Step:
+    `done` are mails of one message. Its app is told of them in the same transaction if it follows outcomes. Outside a
+    transaction a broken connection is opened again, and whatever arrived before it broke is found written.
+    """
     try:
-        return _try_step(done, following)
+        return _turn(done, beginnings)
     except (OperationalError, InterfaceError):
         if connection.in_atomic_block:
             raise
         # The connection broke between a hand-off and its record: on a new one the same conditional write says again
         # what happened, and finds it said already if the first one did arrive.
         connection.close()
-        return _try_step(done, following)
-
-
-def _try_step(done: tuple[EmailLog, Outcome] | None, following: Beginning | None) -> Step:
-    if done is None or not messages.get(done[0].email_type).wants_on_finish():
-        return _write(done, following)
-    (recorded,) = finish_all([done])
-    return Step(recorded, following is not None and _write(None, following).begun)
+        return _turn(done, beginnings)
 
 
 @retry_on_deadlock
-def _write(done: tuple[EmailLog, Outcome] | None, following: Beginning | None) -> Step:
+def _turn(done: Sequence[Done], beginnings: Sequence[Beginning]) -> Turn:
     now = timezone.now()
-    changes = []
-    if done:
-        changes.append(writes.Change(done[0], BEING_SENT, writes.ending(*done, now)))
-    if following:
-        changes.append(writes.Change(following[0], (words.PENDING,), writes.beginning(*following, now=now)))
-    complete = writes.change_each(changes, now) == len(changes)
-    ids = [change.row.pk for change in changes]
-    stored = {} if complete else EmailLog.objects.only("status", "claim_token").in_bulk(ids)
-    recorded, begun = None, following is not None
-    if done:
-        written = writes.as_written(done[1], changes[0].columns)
-        row = stored.get(done[0].pk)
-        recorded = written if complete or (row is not None and row.status == written.status) else None
-    if following and not complete:
-        row = stored.get(following[0].pk)
-        begun = row is not None and (row.status, row.claim_token) == (words.SENDING, following[0].claim_token)
-    return Step(recorded, begun)
-
-
-@retry_on_deadlock
-def begin_all(beginnings: Sequence[Beginning]) -> set[int]:
-    """Turn leased rows to `sending`, in one statement, and return the ids of those that may be handed off."""
-    now = timezone.now()
-    changes = [
+    endings = _endings(done, now)
+    begun = [
         writes.Change(row, (words.PENDING,), writes.beginning(row, prepared, lease, now=now))
         for row, prepared, lease in beginnings
     ]
-    ids = {row.pk for row, _, _ in beginnings}
-    if writes.change_each(changes, now) == len(changes):
-        return ids
-    tokens = {row.pk: row.claim_token for row, _, _ in beginnings}
-    sending = EmailLog.objects.filter(pk__in=ids, status=words.SENDING).values_list("pk", "claim_token")
-    return {pk for pk, token in sending if token == tokens[pk]}
+    kind = messages.get(done[0][0].email_type) if done else None
+    follows = kind is not None and kind.wants_on_finish()
+    # Without an app to tell it is one statement, which needs no transaction around it.
+    with transaction.atomic() if follows else nullcontext():
+        changed = writes.change_each([*endings, *begun], now)
+        if kind is not None and follows:
+            _tell(kind, [change.row.pk for change in endings if change.row.pk in changed])
+    others = [change.row.pk for change in (*endings, *begun) if change.row.pk not in changed]
+    stored = EmailLog.objects.only("status", "claim_token").in_bulk(others) if others else {}
+    for change in begun:
+        row = stored.get(change.row.pk)
+        if row is not None and (row.status, row.claim_token) == (words.SENDING, change.row.claim_token):
+            changed.add(row.pk)
+    recorded: list[Outcome | None] = []
+    for (row, outcome), change in zip(done, endings, strict=True):
+        ours = row.pk in changed or (row.pk in stored and stored[row.pk].status == change.columns["status"])
+        recorded.append(writes.as_written(outcome, change.columns) if ours else None)
+    return Turn(recorded, {change.row.pk for change in begun if change.row.pk in changed})
 
 
-@retry_on_deadlock
-def finish_all(done: Sequence[tuple[EmailLog, Outcome]]) -> list[Outcome | None]:
+def _endings(done: Sequence[Done], now: datetime) -> list[writes.Change]:
+    if not done:
+        return []
+    # What went out together is tried again together, although each delay is drawn by lot.
+    delay = cache(messages.get(done[0][0].email_type).retry_delay)
+    return [writes.Change(row, BEING_SENT, writes.ending(row, outcome, now, delay=delay)) for row, outcome in done]
+
+
+def _tell(kind: type[MessageType], ids: Sequence[int]) -> None:
+    ended = list(EmailLog.objects.defer("content").filter(pk__in=ids).order_by("pk")) if ids else []
+    if ended:
+        kind.on_finish(ended)
+
+
+def begin(row: EmailLog, prepared: Prepared, *, lease: timedelta) -> bool:
+    """Turn a leased row to `sending`. False: it was withdrawn or taken over, and must not be handed off."""
+    return row.pk in begin_all([(row, prepared, lease)])
+
+
+def begin_all(beginnings: Sequence[Beginning]) -> set[int]:
+    """Turn leased rows to `sending`, in one statement, and return the ids of those that may be handed off."""
+    return turn([], beginnings).begun
+
+
+def finish(row: EmailLog, outcome: Outcome) -> Outcome | None:
+    """Write one mail's outcome, and return it as the row has it."""
+    return finish_all([(row, outcome)])[0]
+
+
+def finish_all(done: Sequence[Done]) -> list[Outcome | None]:
     """Write the outcomes of some mails of one message and tell its app of them, in one transaction.
 
     Returns each outcome as the row has it, None where the row is not ours any more.
     """
-    now = timezone.now()
-    kind = messages.get(done[0][0].email_type)
-    # What went out together is tried again together, although each delay is drawn by lot.
-    delay = cache(kind.retry_delay)
-    changes = [writes.Change(row, BEING_SENT, writes.ending(row, outcome, now, delay=delay)) for row, outcome in done]
-    # Without an app to tell it is one statement, which needs no transaction around it.
-    with transaction.atomic() if kind.wants_on_finish() else nullcontext():
-        complete = writes.change_each(changes, now) == len(changes)
-        if complete and not kind.wants_on_finish():
-            return [
-                writes.as_written(outcome, change.columns) for (_, outcome), change in zip(done, changes, strict=True)
-            ]
-        stored = EmailLog.objects.defer("content").in_bulk([row.pk for row, _ in done])
-        # The statement's own time of change says which rows were still ours.
-        ours = [row for _, row in sorted(stored.items()) if row.updated_at == now]
-        if ours and kind.wants_on_finish():
-            kind.on_finish(ours)
-    return [
-        writes.as_written(outcome, change.columns)
-        if row.pk in stored and stored[row.pk].status == change.columns["status"]
-        else None
-        for (row, outcome), change in zip(done, changes, strict=True)
-    ]
+    return turn(done, []).recorded
+
+
+def finish_and_begin(done: Done | None, following: Beginning) -> Step:
+    """Write one mail's outcome, if there is one, and begin the next, in one statement."""
+    recorded, begun = turn([done] if done else [], [following])
+    return Step(recorded[0] if recorded else None, bool(begun))
 
 
 def settle(rows: Sequence[EmailLog], outcome: Outcome) -> Tally:

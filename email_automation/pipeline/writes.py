@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Case, DateTimeField, F, Field, QuerySet, Value, When
+from django.db.models.sql import UpdateQuery
 from django.utils import timezone
 
-from courses.bulk import locked, retry_on_deadlock
+from courses.bulk import array_literal, locked, retry_on_deadlock
 
 from .. import words
 from ..models import EmailLog
@@ -141,14 +143,77 @@ class Change(NamedTuple):
     columns: Columns
 
 
-def change_each(changes: Sequence[Change], now: datetime) -> int:
-    """Set other columns on each of some rows in one UPDATE, and return how many rows matched.
+def change_each(changes: Sequence[Change], now: datetime) -> set[int]:
+    """Set other columns on each of some rows in one statement, and return the ids of the rows that matched.
 
-    Written as SQL: it is the one statement of every mail, and putting it together as expressions takes the ORM longer
-    than everything else that is done for a mail but rendering it.
+    Written as SQL: these are the statements of every mail, and putting them together as expressions takes the ORM
+    longer than everything else that is done for a mail but rendering it.
     """
     if not changes:
-        return 0
+        return set()
+    if connection.vendor == "postgresql":
+        return _change_by_arrays(changes, now)
+    if _change_by_cases(changes, now) == len(changes):
+        return {change.row.pk for change in changes}
+    # The statement's own time of change says which rows were still ours.
+    ids = [change.row.pk for change in changes]
+    return set(EmailLog.objects.filter(pk__in=ids, updated_at=now).values_list("pk", flat=True))
+
+
+def _change_by_arrays(changes: Sequence[Change], now: datetime) -> set[int]:
+    """Make one UPDATE for those changes that set the same columns under the same condition, all in one statement.
+
+    A column that is equal for all of them is a parameter, any other an array. So the text does not depend on the
+    number of rows, the driver takes it apart once, and a row costs it no parameters.
+    """
+    groups: dict[tuple[tuple[str, ...], Any, tuple[str, ...]], list[Change]] = {}
+    for change in changes:
+        groups.setdefault((change.statuses, change.row.claim_token, tuple(change.columns)), []).append(change)
+    updates: list[str] = []
+    values: list[Any] = []
+    for (statuses, token, names), group in groups.items():
+        # In the order of ids, so that two writers of the same rows rarely lock each other out.
+        group.sort(key=lambda change: change.row.pk)
+        first = group[0].columns
+        apart = tuple(name for name in names if any(change.columns[name] != first[name] for change in group))
+        shared = tuple(name for name in names if name not in apart)
+        updates.append(_update(shared, apart, len(statuses)))
+        values += [now, *(first[name] for name in shared), array_literal([change.row.pk for change in group])]
+        values += [array_literal([change.columns[name] for change in group]) for name in apart]
+        values += [token, *statuses]
+    statement = updates[0] if len(updates) == 1 else _together(len(updates)).format(*updates)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+@cache
+def _update(shared: tuple[str, ...], apart: tuple[str, ...], statuses: int) -> str:
+    """Return an UPDATE of PostgreSQL's that gives the ids of its rows. Parameters: the time of change, the value of
+    each shared column, the ids, an array for each other column, the token and the statuses.
+    """
+    table = connection.ops.quote_name(EmailLog._meta.db_table)
+    settings = [f"{_quoted(name)} = %s" for name in ("updated_at", *shared)]
+    settings += [f"{_quoted(name)} = v.{_quoted(name)}" for name in apart]
+    arrays = ", ".join(f"%s::{_kind(name)}[]" for name in ("id", *apart))
+    columns = ", ".join(_quoted(name) for name in ("id", *apart))
+    # Every name in it is a column's, every value a parameter.
+    return (
+        f"UPDATE {table} AS t SET {', '.join(settings)} FROM unnest({arrays}) AS v({columns}) "  # noqa: S608
+        f"WHERE t.id = v.id AND t.claim_token = %s AND t.status IN ({', '.join(['%s'] * statuses)}) RETURNING t.id"
+    )
+
+
+@cache
+def _together(number: int) -> str:
+    """Return one statement, to be filled in, that makes so many UPDATEs and gives all their ids."""
+    parts = ", ".join(f"u{index} AS ({{}})" for index in range(number))
+    ids = " UNION ALL ".join(f"SELECT id FROM u{index}" for index in range(number))  # noqa: S608
+    return f"WITH {parts} {ids}"
+
+
+def _change_by_cases(changes: Sequence[Change], now: datetime) -> int:
+    """Make one UPDATE that chooses each value by the row's id, and return how many rows matched."""
     names = {name for change in changes for name in change.columns}
     # MariaDB evaluates SET from left to right, so what the others depend on comes last.
     ordered = [
@@ -186,14 +251,33 @@ def change_each(changes: Sequence[Change], now: datetime) -> int:
         return int(cursor.rowcount)
 
 
+def change_and_read(rows: QuerySet[EmailLog], columns: Columns, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Set the same columns on rows, and return some fields of each, in one statement of PostgreSQL's."""
+    update: Any = rows.query.chain(UpdateQuery)
+    update.add_update_values(columns)
+    statement, values = update.get_compiler(rows.db).as_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(f"{statement} RETURNING {', '.join(map(_quoted, names))}", values)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def _field(name: str) -> Field[Any, Any]:
+    return EmailLog._meta.get_field(name)  # type: ignore[return-value]
+
+
+@cache
 def _quoted(name: str) -> str:
-    field: Field[Any, Any] = EmailLog._meta.get_field(name)  # type: ignore[assignment]
-    return connection.ops.quote_name(str(field.column))
+    return connection.ops.quote_name(str(_field(name).column))
+
+
+def _kind(name: str) -> str:
+    """Return a column's type without its length, so that what is too long is refused and not cut off by a cast."""
+    return str(_field(name).db_type(connection)).partition("(")[0]
 
 
 def _stored(name: str, value: Any) -> Any:
-    field: Field[Any, Any] = EmailLog._meta.get_field(name)  # type: ignore[assignment]
-    return field.get_db_prep_save(value, connection=connection)
+    return _field(name).get_db_prep_save(value, connection=connection)
 
 
 @retry_on_deadlock

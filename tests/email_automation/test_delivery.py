@@ -216,14 +216,14 @@ def test_a_database_that_is_away_after_a_hand_off_leaves_one_mail_in_doubt(
     ids = plan(4)
     real, calls = ledger.writes.change_each, []
 
-    def change_each(*args: Any) -> int:
+    def change_each(*args: Any) -> set[int]:
         calls.append(args)
         if len(calls) in (3, 4):
             raise OperationalError("the server is restarting")
         return real(*args)
 
     monkeypatch.setattr(ledger.writes, "change_each", change_each)
-    monkeypatch.setattr(ledger, "_step", ledger._try_step)
+    monkeypatch.setattr(ledger, "turn", ledger._turn)
     tally = deliver(ids)
     # The second mail's outcome could not be written, nor when it was tried again.
     assert (tally[words.SENT], tally[words.PENDING], tally[OURS]) == (1, 2, 2)

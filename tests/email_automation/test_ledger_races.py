@@ -155,7 +155,7 @@ def test_a_lock_cycle_is_tried_again_and_not_taken_for_a_broken_connection(monke
     assert is_deadlock(error)
     real, calls = ledger.writes.change_each, []
 
-    def change_each(*args: Any) -> int:
+    def change_each(*args: Any) -> set[int]:
         calls.append(args)
         if len(calls) == 1:
             raise error
