@@ -96,7 +96,7 @@ def _is_done(record: MessageRun) -> bool:
     # A run without parts is a command's, which closes it itself.
     if not parts.exists() or parts.filter(finished_at=None).exists():
         return False
-    return not EmailLog.objects.filter(run=record, status__in=(words.PENDING, words.SENDING)).exists()
+    return not EmailLog.objects.filter(run=record, open_priority__isnull=False).exists()
 
 
 def _close(record: NotificationRun) -> bool:

@@ -22,6 +22,7 @@ from courses.exact_search import ExactSearch, number_of
 
 from .. import words
 from ..models import EmailLog
+from ..models.log import OPEN
 from ..pipeline import message as messages
 from ..views.outbox import explain_url, title_of
 from . import again
@@ -40,6 +41,13 @@ class StatusFilter(WordFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
         """Return the closed list of statuses."""
         return [(word, word) for word in words.STATUSES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows with the chosen status, by the columns that have an index."""
+        value = self.value()
+        if value in OPEN:
+            return queryset.filter(open_priority__isnull=False, status=value)
+        return queryset if value is None else queryset.filter(ended_as=value)
 
 
 class MessageFilter(WordFilter):

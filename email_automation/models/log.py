@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sites.models import Site
 from django.db import models
+from django.db.models import Case, Q, When
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +18,10 @@ from courses.models import Course, Enrollment, Payment
 from .. import words
 from . import body
 from .content import unpack_content
+from .indexes import SparseIndex
 
+#: The statuses of a mail that is still to be sent or being sent.
+OPEN = (words.PENDING, words.SENDING)
 MESSAGE_UUID_NAMESPACE = uuid.UUID("5b0c4e3a-6d0e-5d0b-9a52-0d9b7c0f7f11")
 
 
@@ -61,12 +65,14 @@ class EmailLog(models.Model):
     """One mail to one person: the memory of what was sent, and the queue of what is to be sent.
 
     Only `email_automation.pipeline.ledger` writes it. `dedupe_key` is the claim: it is unique, and null once a
-    skipped row has given it back; `occasion` keeps its text. `content` is compressed, see `set_content`.
+    skipped row has given it back; `occasion` keeps its text. `content` is compressed, see `pack_content`.
+    `open_priority` is the priority as long as the mail has not ended, and `ended_as` the status once it has: what
+    looks for mails by status asks these.
     """
 
     recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="email_logs")
     email_type = models.CharField(max_length=100, help_text=_("The name of a registered message."))
-    to_address = models.CharField(max_length=254, db_index=True)
+    to_address = models.CharField(max_length=254)
     target_id = models.BigIntegerField(null=True, blank=True, help_text=_("What the message's resolver was about."))
     category = models.CharField(max_length=20)
     priority = models.PositiveSmallIntegerField(default=words.NORMAL)
@@ -74,7 +80,7 @@ class EmailLog(models.Model):
     status = models.CharField(max_length=12, default=words.PENDING)
     reason = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
-    dedupe_key = models.CharField(max_length=191, null=True, unique=True, editable=False)  # noqa: DJ001
+    dedupe_key = models.CharField(max_length=191, null=True, editable=False)  # noqa: DJ001
     occasion = models.CharField(max_length=191, blank=True)
     claim_token = models.UUIDField(null=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, editable=False)
@@ -88,16 +94,23 @@ class EmailLog(models.Model):
     )
     instant = models.DateTimeField(help_text=_("The clock reading its conditions are judged by."))
     is_test = models.BooleanField(default=False, help_text=_("Sent to an override address."))
-    course = models.ForeignKey(Course, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    enrollment = models.ForeignKey(Enrollment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    payment = models.ForeignKey(Payment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    # Without an index: nearly every mail has one, it is set in the middle of a hand-off, and courses are not deleted.
+    course = models.ForeignKey(
+        Course, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    enrollment = models.ForeignKey(
+        Enrollment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    payment = models.ForeignKey(
+        Payment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     channel = models.CharField(max_length=50, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     doubts = models.PositiveSmallIntegerField(default=0, help_text=_("How often its outcome was not known."))
     next_attempt_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     message_id = models.CharField(max_length=255, blank=True)
-    provider_message_id = models.CharField(max_length=255, blank=True, db_index=True)
+    provider_message_id = models.CharField(max_length=255, blank=True)
     content = models.BinaryField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -105,14 +118,43 @@ class EmailLog(models.Model):
     delivered_at = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField(null=True, blank=True)
     clicked_at = models.DateTimeField(null=True, blank=True)
+    # No index has `status` itself. PostgreSQL writes into every index of a table when a column of any of them changes,
+    # and these two change once in the life of a mail, not at each step.
+    open_priority = models.GeneratedField(
+        expression=Case(When(status__in=OPEN, then="priority")),
+        output_field=models.SmallIntegerField(null=True),
+        db_persist=True,
+    )
+    ended_as = models.GeneratedField(
+        expression=Case(When(status__in=OPEN, then=None), default="status"),
+        output_field=models.CharField(max_length=12, null=True),
+        db_persist=True,
+    )
 
     class Meta:
         verbose_name = _("e-mail log")
+        constraints = [
+            # So that PostgreSQL finds a key by its beginning too, without a second index.
+            models.UniqueConstraint(fields=["dedupe_key"], name="email_log_once", opclasses=["varchar_pattern_ops"]),
+        ]
         indexes = [
             # What is due, in the order in which it goes; the sweep reads nothing else.
-            models.Index(fields=["status", "priority", "next_attempt_at", "id"], name="email_log_due"),
-            models.Index(fields=["run", "status"], name="email_log_run_status"),
+            SparseIndex(
+                fields=["open_priority", "next_attempt_at", "id"],
+                name="email_log_open",
+                condition=Q(open_priority__isnull=False),
+            ),
+            SparseIndex(fields=["ended_as", "id"], name="email_log_ended", condition=Q(ended_as__isnull=False)),
+            models.Index(fields=["run", "open_priority"], name="email_log_run_open"),
             models.Index(fields=["email_type", "id"], name="email_log_type"),
+            # Not `db_index`, which makes PostgreSQL keep a second one for LIKE.
+            models.Index(fields=["to_address"], name="email_log_address"),
+            SparseIndex(
+                fields=["provider_message_id"], name="email_log_provider_id", condition=~Q(provider_message_id="")
+            ),
+            # For accounts that are deleted. MariaDB makes its own for each foreign key.
+            models.Index(fields=["enrollment"], name="email_log_enrollment", condition=Q(enrollment__isnull=False)),
+            models.Index(fields=["payment"], name="email_log_payment", condition=Q(payment__isnull=False)),
         ]
         permissions = [
             ("explain_email", "Can see why a person got a mail or did not"),

@@ -148,7 +148,7 @@ def _next_paced_start(gap: timedelta) -> datetime:
     locked(Site.objects.order_by("pk")).values_list("pk").first()
     now = timezone.now()
     # What waits for another attempt has had its turn, and may be due in an hour.
-    planned = EmailLog.objects.filter(status=words.PENDING, priority__gte=words.NORMAL, attempts=0, is_test=False)
+    planned = EmailLog.objects.filter(status=words.PENDING, open_priority__gte=words.NORMAL, attempts=0, is_test=False)
     last = planned.order_by().aggregate(last=Max("next_attempt_at"))["last"]
     return max(now, last + gap) if last else now
 
@@ -163,11 +163,11 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list
     """
     now, token = timezone.now(), uuid4()
     with transaction.atomic(durable=True):
-        mine = waiting.free(held).filter(pk__in=log_ids)
+        mine = waiting.takeable(held)
         columns = {"claim_token": token, "lease_expires_at": writes.lease_end(now), "updated_at": now}
         if connection.vendor == "postgresql":
-            return waiting.in_order(writes.change_and_read(mine, columns, waiting.READ))
-        mine.update(**columns)
+            return waiting.in_order(writes.change_and_read(mine, log_ids, columns, waiting.READ))
+        mine.filter(pk__in=log_ids).update(**columns)
         return waiting.held_by(token, log_ids)
 
 
@@ -319,7 +319,9 @@ def reconsider(user_id: int) -> int:
 
 def expire() -> int:
     """Skip waiting rows whose time has passed, and return how many."""
-    return _skip(EmailLog.objects.filter(status=words.PENDING, expires_at__lte=timezone.now()), words.EXPIRED)
+    return _skip(
+        EmailLog.objects.filter(waiting.OPEN, status=words.PENDING, expires_at__lte=timezone.now()), words.EXPIRED
+    )
 
 
 def _skip(rows: QuerySet[EmailLog], reason: str) -> int:
@@ -333,7 +335,7 @@ def resolve_doubts() -> dict[str, int]:
     """
     now = timezone.now()
     counts = {"unknown": 0, "resent": 0}
-    silent = EmailLog.objects.filter(status=words.SENDING, lease_expires_at__lt=now)
+    silent = EmailLog.objects.filter(waiting.OPEN, status=words.SENDING, lease_expires_at__lt=now)
     known = {kind.NAME: kind for kind in messages.all_messages()}
     for name in list(silent.order_by().values_list("email_type", flat=True).distinct()):
         kinds = [known[name]] if name in known else []

@@ -14,6 +14,7 @@ from courses.bulk import locked
 
 from .. import words
 from ..models import EmailLog, MessageRun
+from . import waiting
 from .message import MessageType
 from .outcome import Tally
 from .run import Run
@@ -82,7 +83,7 @@ def close_finished(*records: MessageRun) -> int:
     closed = 0
     for record in found:
         unfinished = Q(status=words.SENDING) | Q(status=words.PENDING, attempts=0)
-        if EmailLog.objects.filter(unfinished, run=record).exists():
+        if EmailLog.objects.filter(waiting.OPEN, unfinished, run=record).exists():
             continue
         closed += MessageRun.objects.filter(pk=record.pk, status=MessageRun.PLANNED).update(
             status=MessageRun.DONE, finished_at=timezone.now(), **_counted(record)
@@ -95,8 +96,8 @@ def recount() -> int:
     changed = 0
     for record in MessageRun.objects.filter(status=MessageRun.DONE, retry__gt=0):
         # Asked first, because it is cheap: counting reads every row of the run.
-        waiting = EmailLog.objects.filter(run=record, status__in=(words.PENDING, words.SENDING)).count()
-        if waiting != record.retry:
+        open_rows = EmailLog.objects.filter(waiting.OPEN, run=record).count()
+        if open_rows != record.retry:
             changed += MessageRun.objects.filter(pk=record.pk, status=MessageRun.DONE).update(**_counted(record))
     return changed
 

@@ -23,6 +23,9 @@ from .outcome import Outcome, Tally
 from .run import Run
 
 BATCH = 1000
+#: Of the rows that have not ended. Nothing but ids and this leads to the rows of a status without reading all others.
+OPEN = Q(open_priority__isnull=False)
+ORDER = ("open_priority", "next_attempt_at", "id")
 #: The fields that delivery needs. The others are what a hand-off writes or has no use for.
 READ = (
     *("id", "recipient", "email_type", "to_address", "target_id", "priority", "status", "occasion", "claim_token"),
@@ -40,18 +43,23 @@ def claimed_already(run: Run, occasions: Iterable[str]) -> set[str]:
 
 def waiting_ids(record: MessageRun) -> array[int]:
     """Return the rows of a run that could be sent now: what was just claimed, and what an earlier try left behind."""
-    rows = free().filter(run=record).order_by("priority", "next_attempt_at", "id")
+    rows = free().filter(run=record).order_by(*ORDER)
     # A million ids as a list are four times as large.
     return array("q", rows.values_list("id", flat=True).iterator(BATCH))
 
 
 def due_ids(limit: int) -> list[int]:
     """Return the ids of the rows that could be sent now and nobody holds, urgent ones first, then oldest."""
-    return list(free().order_by("priority", "next_attempt_at", "id").values_list("id", flat=True)[:limit])
+    return list(free().order_by(*ORDER).values_list("id", flat=True)[:limit])
 
 
-def free(held: Collection[UUID | None] = ()) -> QuerySet[EmailLog]:
-    """Return the rows that are due and that no worker holds, but for those that carry one of the tokens `held`.
+def free() -> QuerySet[EmailLog]:
+    """Return the rows that are due and that no worker holds."""
+    return takeable().filter(OPEN)
+
+
+def takeable(held: Collection[UUID | None] = ()) -> QuerySet[EmailLog]:
+    """Return the same, also what carries one of the tokens `held`, to be narrowed down to some ids.
 
     Rows of a message that is not known here are left alone: their app may be newer than this process.
     """
@@ -140,7 +148,7 @@ def by_queue(log_ids: Iterable[int]) -> dict[str, list[int]]:
 def unfinished(*, record: MessageRun | None, log_ids: Sequence[int]) -> int:
     """Count the rows that have not ended: those of a run, or of a test run, which has no record, by their ids."""
     if record is not None:
-        return EmailLog.objects.filter(run=record, status__in=(words.PENDING, words.SENDING)).count()
+        return EmailLog.objects.filter(OPEN, run=record).count()
     return sum(
         EmailLog.objects.filter(pk__in=batch, status__in=(words.PENDING, words.SENDING)).count()
         for batch in slices(log_ids, BATCH)

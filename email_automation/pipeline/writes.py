@@ -251,15 +251,39 @@ def _change_by_cases(changes: Sequence[Change], now: datetime) -> int:
         return int(cursor.rowcount)
 
 
-def change_and_read(rows: QuerySet[EmailLog], columns: Columns, names: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Set the same columns on rows, and return some fields of each, in one statement of PostgreSQL's."""
+def change_and_read(
+    rows: QuerySet[EmailLog], ids: Sequence[int], columns: Columns, names: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Set the same columns on those of `rows` that are among `ids`, and return some fields of each, in one statement of
+    PostgreSQL's.
+    """
     update: Any = rows.query.chain(UpdateQuery)
     update.add_update_values(columns)
     statement, values = update.get_compiler(rows.db).as_sql()
     with connection.cursor() as cursor:
-        cursor.execute(f"{statement} RETURNING {', '.join(map(_quoted, names))}", values)
+        # The ids as one parameter: the ORM and the driver take their time over each.
+        among, fields = f"{_quoted('id')} = ANY(%s::bigint[])", ", ".join(map(_read, names))
+        cursor.execute(f"{statement} AND {among} RETURNING {fields}", [*values, array_literal(ids)])
         found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found
+    moments = [position for position, name in enumerate(names) if _is_moment(name)]
+    return [_with_moments(row, moments) for row in found]
+
+
+def _with_moments(row: tuple[Any, ...], positions: Sequence[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for position in positions:
+        if values[position] is not None:
+            values[position] = datetime.fromisoformat(values[position])
+    return tuple(values)
+
+
+def _read(name: str) -> str:
+    # The driver's own way of reading a moment, in a zone of Django's, takes ten times as long.
+    return f"{_quoted(name)}::text" if _is_moment(name) else _quoted(name)
+
+
+def _is_moment(name: str) -> bool:
+    return isinstance(_field(name), DateTimeField)
 
 
 def _field(name: str) -> Field[Any, Any]:
