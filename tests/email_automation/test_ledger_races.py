@@ -15,7 +15,7 @@ from email_automation.models import EmailLog, EmailPreference
 from email_automation.pipeline import delivery, ledger
 from tests.factories import UserFactory, platform_site
 
-from .test_ledger import LEASE, SENT, begin, begun, claim, follow, leased, prepared, silence, status
+from .test_ledger import KIND, LEASE, SENT, begin, begun, claim, follow, leased, prepared, silence, status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -176,6 +176,34 @@ def test_a_connection_that_breaks_before_an_outcome_is_written_is_opened_again(v
     kill_this_connection()
     assert follow(first, SENT, second) == (SENT, True)
     assert (status(first), status(second)) == (words.SENT, words.SENDING)
+
+
+@pytest.mark.parametrize("vendor", ["postgresql", "mysql"])
+def test_a_connection_that_breaks_after_a_window_was_written_finds_it_written(
+    vendor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != vendor:
+        pytest.skip(f"kills a connection of {vendor}")
+    told: list[int] = []
+    follow_rows = classmethod(lambda cls, rows: told.extend(row.pk for row in rows))
+    monkeypatch.setattr(KIND, "on_finish", follow_rows)
+    ended, next_ones = begun(3), leased(3)
+    real, calls = ledger._turn, []
+
+    def break_after_the_first(*args: Any) -> ledger.Turn:
+        calls.append(real(*args))
+        if len(calls) == 1:
+            kill_this_connection()
+            connection.cursor().execute("SELECT 1")
+        return calls[-1]
+
+    monkeypatch.setattr(ledger, "_turn", break_after_the_first)
+    result = ledger.turn([(row, SENT) for row in ended], [(row, prepared(row), LEASE) for row in next_ones])
+    assert result == ([SENT] * 3, {row.pk for row in next_ones})
+    assert len(calls) == 2
+    assert told == [row.pk for row in ended]
+    assert {status(row) for row in next_ones} == {words.SENDING}
+    assert EmailLog.objects.filter(attempts=1).count() == 6
 
 
 def kill_this_connection() -> None:
