@@ -17,7 +17,7 @@ from email_automation.pipeline import waiting
 from tests.factories import UserFactory, platform_site
 
 TABLE = EmailLog._meta.db_table
-BEFORE, AFTER = "0004_longer_run_slots", "0005_log_without_status_in_indexes"
+BEFORE, AFTER = "0005_bodies", "0006_log_without_status_in_indexes"
 
 
 @pytest.fixture

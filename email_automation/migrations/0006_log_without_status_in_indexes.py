@@ -94,7 +94,7 @@ INDEXES = [
 class Migration(migrations.Migration):
     """Fewer and smaller indexes on the log, none of which changes between a mail's claim and its end."""
 
-    dependencies = [("courses", "0002_facts_for_mail"), ("email_automation", "0004_longer_run_slots")]
+    dependencies = [("courses", "0002_facts_for_mail"), ("email_automation", "0005_bodies")]
 
     operations = [
         # Before the table is written anew, which makes every index anew.
