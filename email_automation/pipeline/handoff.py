@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from django.db import InterfaceError, OperationalError
-
 from courses.bulk import slices
 
 from .. import consent, words
@@ -71,15 +69,11 @@ class HandOff:
         self._tally.update(ledger.settle(rows, behind))
 
     def _send(self, letter: letters.Letter) -> None:
-        row = letter.row
-        done = self._done.pop() if self._done else None
-        step = ledger.finish_and_begin(done, (row, letter.prepared, self._message.lease))
         # Not begun: withdrawn or taken over meanwhile; its new owner counts it.
-        self._note(done, step.recorded)
-        if not step.begun:
+        if not self._begun([letter]):
             return
         outcome = letters.hand_off(letter)
-        self._done.append((row, outcome))
+        self._done.append((letter.row, outcome))
         self._follow(letter, outcome)
 
     def _follow(self, letter: letters.Letter, outcome: Outcome) -> None:
@@ -110,31 +104,32 @@ class HandOff:
         return chunks.other
 
     def _begun(self, chunk: Sequence[letters.Letter]) -> list[letters.Letter]:
-        """Begin mails, and finish in the same step what is known of others; returns those that may be handed off."""
-        self._finish()
-        begun = ledger.begin_all([(letter.row, letter.prepared, self._message.lease) for letter in chunk])
-        return [letter for letter in chunk if letter.row.pk in begun]
+        """Begin mails, and write in the same step what is known of others; returns those that may be handed off."""
+        turn = ledger.turn(self._done, [self._beginning(letter) for letter in chunk])
+        self._forget_known(turn.recorded)
+        return [letter for letter in chunk if letter.row.pk in turn.begun]
+
+    def _beginning(self, letter: letters.Letter) -> ledger.Beginning:
+        return letter.row, letter.prepared, self._message.lease
 
     def _finish(self) -> None:
+        if self._done:
+            self._forget_known(ledger.finish_all(self._done))
+
+    def _forget_known(self, recorded: Sequence[Outcome | None]) -> None:
+        """Count what has been written of what is known."""
         done, self._done = self._done, []
-        if done:
-            self._write(done)
+        for each, outcome in zip(done, recorded, strict=True):
+            self._note(each, outcome)
 
     def _send_together(self, bundle: Sequence[letters.Letter]) -> None:
         """Hand the mails of a bundle off in one call: all begun in one write, all finished in one transaction."""
-        going = self._begun(bundle)
+        begun = ledger.begin_all([self._beginning(letter) for letter in bundle])
+        going = [letter for letter in bundle if letter.row.pk in begun]
         if going:
             outcome = letters.hand_off_together(going)
-            self._write([(letter.row, outcome) for letter in going])
-
-    def _write(self, done: Sequence[Done]) -> None:
-        try:
-            recorded = ledger.finish_all(done)
-        except (OperationalError, InterfaceError):
-            # One by one, each on a connection that works; what was written already is found written.
-            recorded = [ledger.finish(*each) for each in done]
-        for each, outcome in zip(done, recorded, strict=True):
-            self._note(each, outcome)
+            self._done = [(letter.row, outcome) for letter in going]
+            self._finish()
 
     def _note(self, done: Done | None, recorded: Outcome | None) -> None:
         # A row that somebody took over is counted by its new owner.
