@@ -1,4 +1,4 @@
-"""`python -m tests.bench [planning] [delivery] [distance] [priority] [admin] [goals] [licenses]`: some, or all."""
+"""`python -m tests.bench [planning] [delivery] [distance] [priority] [admin] [goals] [licenses] [scale]`, or all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main(wanted: set[str]) -> None:
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        from . import admin, delivery, distance, goals, licenses, planning, priority
+        from . import admin, delivery, distance, goals, licenses, planning, priority, scale
 
         measurements = {
             "planning": planning.measure,
@@ -31,6 +31,7 @@ def main(wanted: set[str]) -> None:
             "admin": admin.measure,
             "goals": goals.measure,
             "licenses": licenses.measure,
+            "scale": scale.measure,
         }
         unknown = wanted - set(measurements)
         if unknown:

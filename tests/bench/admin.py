@@ -26,9 +26,9 @@ def measure(sizes: tuple[int, ...] = (100_000, 1_000_000), *, runs: int = 15) ->
     medians: dict[str, list[float]] = {}
     for size in sizes:
         fill(size)
-        client = _client()
+        client = somebody()
         for name, url in _pages(size).items():
-            medians.setdefault(name, []).append(statistics.median(_seconds(client, url) for _ in range(runs)))
+            medians.setdefault(name, []).append(statistics.median(seconds_of(client, url) for _ in range(runs)))
     print(f"\nPages of the log, median of {runs}")
     for name, values in medians.items():
         figures = "  ".join(f"{value * 1000:6.0f} ms" for value in values)
@@ -89,7 +89,7 @@ def fill(size: int) -> None:
             cursor.execute(f"VACUUM ANALYZE {table}")
 
 
-def _client() -> Client:
+def somebody() -> Client:
     """Return somebody who may see everything."""
     client = Client()
     client.force_login(
@@ -119,7 +119,7 @@ def _pages(size: int) -> dict[str, str]:
     }
 
 
-def _seconds(client: Client, url: str) -> float:
+def seconds_of(client: Client, url: str) -> float:
     started = time.perf_counter()
     response = client.get(url)
     seconds = time.perf_counter() - started

@@ -51,9 +51,11 @@ def apart(module: str) -> dict[str, Any]:
     return found
 
 
-def peak_kib() -> int:
-    """Return the most memory this process has had; unlike getrusage's it begins anew with the program."""
-    status = Path("/proc/self/status").read_text()
+def peak_kib(process: int | str = "self") -> int:
+    """Return the most memory a process has had, this one unless given; unlike getrusage's it begins anew with the
+    program.
+    """
+    status = Path(f"/proc/{process}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
