@@ -26,7 +26,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from course_goals.models import CourseGoal
-from courses.models import Course, SiteConfiguration
+from courses.models import Course, Meeting, SiteConfiguration
 from email_automation import consent, words
 from email_automation.models import EmailBody, EmailLog
 from email_automation.pipeline import cohort, dispatch, message, wake
@@ -41,6 +41,8 @@ pytestmark = pytest.mark.django_db
 
 DAY = date(2017, 8, 1)
 LABELS = sorted(kind.label() for kind in message.all_messages())
+#: Every payment has a number of its own, and so is a cohort of its own.
+PAYMENT = "email_automation.payment_confirmation"
 NUDGE = "schedules.recurringnudge_day3"
 OWN_TEMPLATES = {
     "subject.txt": "{% autoescape off %}{{ user.first_name }}: {{ course_name }}{% endautoescape %}",
@@ -155,6 +157,8 @@ class Mails:
             self.people += factory.due(OF_EACH_LANGUAGE, day=DAY, site=self.site, language=language)
         for number, person in enumerate(self.people):
             factory.readdress(person, ADDRESSES[number % len(ADDRESSES)].format(number))
+        # Each has been to a class of its own.
+        Meeting.objects.update(title="A first class")
         self.kind = message.get(label)
         self.rows = self._planned()
         assert len(self.rows) == PEOPLE
@@ -220,7 +224,7 @@ class Mails:
         return found
 
     def _delivered(self) -> Delivery:
-        """Deliver the rows, and take everything back that it has written."""
+        """Deliver the rows, and take back what it has written, but for what the process remembers to be there."""
         before = transaction.savepoint()
         try:
             with renderings() as rendered:
@@ -347,6 +351,8 @@ def test_a_mail_of_a_cohort_has_what_is_its_recipient_s_own_and_nobody_else_s(
 ) -> None:
     mails = Mails(label, settings, relay, server)
     mails.call(TOLD_APART, title="Tides & charts", platform="Académie")
+    sizes = list(mails.cohorts(TOLD_APART).values())
+    assert sizes == ([1] * PEOPLE if label == PAYMENT else [OF_EACH_LANGUAGE] * len(LANGUAGES))
     delivery = mails.streamed()
     read_by = {reading.header("message-id"): (to, reading) for to, reading in delivery.readings.items()}
     greeted = 0
