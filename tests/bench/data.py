@@ -134,17 +134,17 @@ def empty() -> None:
 
 
 def bytes_of_a_mail(*, packed: bool = False) -> tuple[int, int]:
-    """Return what a row of the log takes, with the free space around it, and what its indexes take.
+    """Return what a mail takes in the log, with the free space around it and its share of a body, and in its indexes.
 
     Every row is written three times until it is sent. What the older ones took is free for others after a vacuum;
     `packed` is what a mail takes once that has been used again.
     """
-    log = "email_automation_emaillog"
+    log, bodies = "email_automation_emaillog", "email_automation_emailbody"
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM {'FULL' if packed else 'ANALYZE'} {log}")
         cursor.execute(
-            f"SELECT (pg_total_relation_size('{log}') - pg_indexes_size('{log}')) / count(*), "
-            f"pg_indexes_size('{log}') / count(*) FROM {log}"
+            f"SELECT (pg_total_relation_size('{log}') - pg_indexes_size('{log}') + pg_total_relation_size('{bodies}')) "
+            f"/ count(*), pg_indexes_size('{log}') / count(*) FROM {log}"
         )
         row, indexes = cursor.fetchone()
     return int(row), int(indexes)

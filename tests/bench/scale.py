@@ -33,6 +33,17 @@ LOG = "email_automation_emaillog"
 #: Seconds without a single mail after which a delivery has come to a halt.
 TOO_LONG = 120
 VACUUM_EVERY = 30
+DELIVERED = (
+    "due",
+    "planned after s",
+    "all delivered after s",
+    "msg/s",
+    "worker CPU s per 1,000",
+    "planner MiB, before → most",
+    "worker MiB, before → most",
+    "bytes a mail: row + indexes",
+    "the same, packed",
+)
 
 
 def sizes(variable: str, default: str) -> list[int]:
@@ -82,10 +93,13 @@ def planning_seconds(due: int) -> float:
 
 
 class Delivered(NamedTuple):
-    """One day's mails through two workers: seconds from the start of planning, and KiB at rest and at most."""
+    """One day's mails through two workers: seconds from the start of planning, the workers' processor seconds, and KiB
+    at rest and at most.
+    """
 
     planning: float
     seconds: float
+    cpu: float
     planner: tuple[int, int]
     worker: tuple[int, int]
 
@@ -94,9 +108,8 @@ def measure_delivery(dues: list[int], courses: list[Course]) -> None:
     """Print the seconds, the memory and the bytes in the log of days on which more and more mails are due."""
     sink = RunningSink()
     print("\nA day's nudges, planned by one process and delivered by two workers to an SMTP sink")
-    print("| due | planned after s | all delivered after s | msg/s | planner MiB, before → most "
-          "| worker MiB, before → most | bytes a mail: row + indexes | the same, packed |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(DELIVERED)} |")
+    print(f"|{'---|' * len(DELIVERED)}")
     try:
         for due in dues:
             data.empty()
@@ -106,7 +119,7 @@ def measure_delivery(dues: list[int], courses: list[Course]) -> None:
             left, packed = data.bytes_of_a_mail(), data.bytes_of_a_mail(packed=True)
             print(
                 f"| {due:,} | {found.planning:.1f} | {found.seconds:.1f} | {due / found.seconds:,.0f} "
-                f"| {_mib(found.planner)} | {_mib(found.worker)} "
+                f"| {found.cpu / due * 1000:.2f} | {_mib(found.planner)} | {_mib(found.worker)} "
                 f"| {left[0]:,} + {left[1]:,} | {packed[0]:,} + {packed[1]:,} |",
                 flush=True,
             )
@@ -128,9 +141,11 @@ def deliver(due: int, sink: RunningSink) -> Delivered:
     sink.report()
     try:
         workers.look()
+        cpu = workers.cpu_seconds()
         with vacuumed():
             planned = apart("tests.bench.scale_planner")
             ended = _until_all_are_taken(due, sink)
+        cpu = workers.cpu_seconds() - cpu
         most = max(peak_kib(process.pid) for process in workers.processes)
     finally:
         workers.stop()
@@ -139,6 +154,7 @@ def deliver(due: int, sink: RunningSink) -> Delivered:
     return Delivered(
         planned["seconds"],
         ended - planned["started"],
+        cpu,
         (planned["before"], planned["most"]),
         (workers.resident_kib[0], most),
     )
