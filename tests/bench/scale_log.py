@@ -14,9 +14,9 @@ from django.db import connection
 from django.utils import timezone
 
 from courses.models import Course
+from email_automation.conf import setting
 from email_automation.models import EmailLog, pack_content
 from email_automation.pipeline import ledger, message, sweep, waiting
-from email_automation.pipeline.delivery import SLICE
 from email_automation.pipeline.resolver import AudienceRow
 
 from . import admin, data
@@ -128,7 +128,7 @@ def _things(size: int) -> dict[str, Callable[[], float]]:
     numbers = count(1)
     return {
         f"claim of {CLAIMED:,}": lambda: _claim(next(numbers)),
-        f"look and lease of {SLICE}, as the sweep does": _look_and_lease,
+        "look and lease of a batch, as the sweep does": _look_and_lease,
         "sweep with nothing due": _sweep_nothing,
         "first page in the admin": lambda: admin.seconds_of(client, admin.LOG),
         "exact address in the admin": lambda: admin.seconds_of(client, f"{admin.LOG}?q=learner{person}@example.com"),
@@ -149,10 +149,11 @@ def _claim(number: int) -> float:
 
 
 def _look_and_lease() -> float:
+    batch = setting("EMAIL_BATCH_SIZE")
     started = time.perf_counter()
-    leased = ledger.lease(waiting.due_ids(SLICE))
+    leased = ledger.lease(waiting.due_ids(batch))
     seconds = time.perf_counter() - started
-    assert len(leased) == SLICE
+    assert len(leased) == batch
     ledger.release(leased)
     return seconds
 
