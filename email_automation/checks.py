@@ -25,7 +25,7 @@ POLICY: Final = "bulk_email_optout"
 PARTS: Final = ("subject.txt", "from_name.txt", "body.txt", "head.html", "body.html")
 SMTP: Final = "smtp.EmailBackend"
 #: More would only be more in doubt when a worker dies.
-MOST_IN_FLIGHT = 50
+MOST_IN_FLIGHT = 500
 #: With more a statement gets long and nothing gets faster; switches and consent are read once for so many.
 MOST_IN_A_BATCH = 1000
 MAIL_CHANNEL_SETTINGS: Final = ("ACE_CHANNEL_DEFAULT_EMAIL", "ACE_CHANNEL_TRANSACTIONAL_EMAIL")

@@ -21,7 +21,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CELERY_BROKER_URL": "",
     # Mails of one task, and of one reading of drafts, switches and consent.
     "EMAIL_BATCH_SIZE": 200,
-    "EMAIL_IN_FLIGHT": 50,
+    "EMAIL_IN_FLIGHT": 100,
     "EMAIL_LOG_CONTENT_DAYS": 30,
     "EMAIL_LOG_DAYS": 90,
     "EMAIL_MAILS_PER_CONNECTION": 1000,

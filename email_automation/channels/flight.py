@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 
@@ -19,24 +20,37 @@ from .translation import described, failure_to_send, timed_out
 Told = tuple[int, Exception | None]
 
 
+class _Flying(NamedTuple):
+    """A mail on the wire, its number, and when it was put there."""
+
+    number: int
+    mail: Mail
+    since: float
+
+
 class Flight:
     """Sends chunks of mails over the kept connection, at most `most` mails at once.
 
-    `ready` makes of what a chunk holds the mail as it goes over the wire, and raises for what cannot be written.
+    `more` gives the next mails when there is room for so many, none at the end. `ready` makes of each the mail as it
+    goes over the wire, and raises for what cannot be written.
     """
 
     def __init__(
-        self, kept: KeptConnection, chunks: Iterator[Sequence[Any]], *, most: int, ready: Callable[[Any], Mail]
+        self,
+        kept: KeptConnection,
+        more: Callable[[int], Sequence[Any]],
+        *,
+        most: int,
+        ready: Callable[[Any], Mail],
     ) -> None:
         self._kept = kept
-        self._chunks = chunks
+        self._ask = more
         self._most = most
         self._ready = ready
         self._more = True
-        self._last_size = 1
         self._number = 0
         self._waiting: deque[tuple[int, Mail]] = deque()
-        self._flying: deque[tuple[int, Mail]] = deque()
+        self._flying: deque[_Flying] = deque()
         self._backend: EmailBackend | None = None
         #: What ended the connection that mails are still flying on.
         self._broken: Exception | None = None
@@ -69,17 +83,19 @@ class Flight:
                 self._broken = None
 
     @property
+    def _chunk(self) -> int:
+        """How many mails go at once: half of a window, so that the next are made while these are on their way."""
+        return max(min(self._kept.window.size, self._most) // 2, 1)
+
+    @property
     def _has_room(self) -> bool:
-        full = len(self._flying) + self._last_size > self._most
+        full = len(self._flying) + self._chunk > min(self._kept.window.size, self._most)
         return self._more and not self._waiting and not full and self._broken is None
 
     def _take(self) -> list[Told]:
         """Ask for another chunk, and return what of it cannot be written."""
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            self._more = False
-            return []
-        self._last_size = max(len(chunk), 1)
+        chunk = self._ask(self._chunk)
+        self._more = bool(chunk)
         unwritable: list[Told] = []
         for each in chunk:
             number, self._number = self._number, self._number + 1
@@ -107,7 +123,8 @@ class Flight:
             # Nothing of it went out.
             self._broken = error
             return
-        self._flying += going
+        now = time.monotonic()
+        self._flying += [_Flying(number, mail, now) for number, mail in going]
         for _ in going:
             self._waiting.popleft()
 
@@ -118,7 +135,7 @@ class Flight:
         known: list[Told] = []
         answers: list[Answer] = self._backend.answers()
         for said in answers:
-            number, mail = self._flying.popleft()
+            number, mail, since = self._flying.popleft()
             if said.unread:
                 self._waiting.append((number, mail))
             else:
@@ -127,6 +144,7 @@ class Flight:
             if said.unread or said.in_doubt:
                 self._broken = said.error
             self._in_doubt = self._in_doubt or said.in_doubt
+        self._kept.window.answered(len(answers), time.monotonic() - since)
         return known
 
     def _end_connection(self, broken: Exception) -> Exception | None:

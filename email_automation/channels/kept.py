@@ -24,6 +24,24 @@ DJANGO_SMTP: Final = "django.core.mail.backends.smtp.EmailBackend"
 OUR_SMTP: Final = "email_automation.channels.smtp.EmailBackend"
 # A server that never answers must not hold a worker for ever, whatever the settings leave out.
 TIMEOUT: Final = 30
+#: Mails on the wire of a new connection; as many more as are answered, until an answer takes longer than SLOW seconds.
+FIRST_WINDOW: Final = 16
+SLOW: Final = 0.5
+
+
+class Window:
+    """How many mails may be on the wire, by how long the last ones were there.
+
+    A slow server's answers would otherwise be waited for when a worker's turn has ended, and a kill would leave more
+    mails in doubt than speed needs.
+    """
+
+    def __init__(self) -> None:
+        self.size = FIRST_WINDOW
+
+    def answered(self, number: int, seconds: float) -> None:
+        """Note that so many mails have been answered, the last after so many seconds on the wire."""
+        self.size = max(self.size // 2, 1) if seconds > SLOW else self.size + number
 
 
 class KeptConnection:
@@ -31,6 +49,12 @@ class KeptConnection:
 
     def __init__(self) -> None:
         self._kept = threading.local()
+
+    @property
+    def window(self) -> Window:
+        """How many mails may be on the wire of this connection."""
+        window: Window = self._kept.__dict__.setdefault("window", Window())
+        return window
 
     def if_open(self) -> BaseEmailBackend | None:
         """Return the open connection, if there is one that may be used for the next mail."""
@@ -64,7 +88,7 @@ class KeptConnection:
         except (OSError, ImproperlyConfigured, ImportError) as error:
             self.remember_silence(error)
             raise failure_to_open(error) from error
-        self._kept.backend, self._kept.made_for = backend, _made_for()
+        self._kept.backend, self._kept.made_for, self._kept.window = backend, _made_for(), Window()
         return backend
 
     def forget(self) -> None:

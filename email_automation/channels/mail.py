@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import smtplib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -78,17 +78,18 @@ class DjangoMailChannel(EmailChannelMixin, Channel):  # type: ignore[misc]  # ed
         return max(int(setting("EMAIL_IN_FLIGHT")), 1) if streams else 1
 
     def deliver_in_flight(
-        self, chunks: Iterator[Sequence[tuple[Message, RenderedEmail]]], *, most: int
+        self, more: Callable[[int], Sequence[tuple[Message, RenderedEmail]]], *, most: int
     ) -> Iterator[list[tuple[int, Exception | None]]]:
         """Hand mails off without waiting for answers, at most so many at once, and yield what became of them.
 
-        A chunk is asked for when there is room for as many mails as the last one had, and answers that are there are
-        yielded before. What is yielded is (number, what went wrong) for each mail, by the order in which they came,
-        each once, whatever happens. What a server has not read when it closes goes over a new connection as long as
-        every connection gets something done; when the next mail would meet the same, no further chunk is asked for.
-        Errors are those of `deliver`.
+        `more` is asked for the next mails, at most so many, whenever there is room for them; none of them are left when
+        it gives none. How many may be on the wire grows with the answers and shrinks when they take long. Answers that
+        are there are yielded before more is asked for. What is yielded is (number, what went wrong) for each mail, by
+        the order in which they came, each once, whatever happens. What a server has not read when it closes goes over a
+        new connection as long as every connection gets something done; when the next mail would meet the same, nothing
+        more is asked for. Errors are those of `deliver`.
         """
-        yield from Flight(self._kept, chunks, most=most, ready=self._ready).run()
+        yield from Flight(self._kept, more, most=most, ready=self._ready).run()
 
     def _ready(self, handed: tuple[Message, RenderedEmail]) -> Mail:
         """Return a mail as it goes over the wire. Raises ValueError for what cannot be written."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final
-
-from courses.bulk import slices
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
 
 from .. import consent, words
 from ..models import EmailLog
@@ -89,9 +88,16 @@ class HandOff:
 
         Returns the first mail of another channel.
         """
-        chunks = _Chunks(first, prepared, size=max(most // 2, 1))
-        begun = (going for chunk in chunks.made() if (going := self._begun(chunk)))
-        for answers in letters.hand_off_in_flight(first.channel, chunks.kept(begun), most=most):
+        stream = _Stream(first, prepared)
+
+        def more(number: int) -> list[letters.Letter]:
+            # None of a chunk may be left to hand off, and more of them to come.
+            while chunk := stream.take(number):
+                if going := stream.safely(self._begun, chunk):
+                    return going
+            return []
+
+        for answers in letters.hand_off_in_flight(first.channel, more, most=most):
             self._known_since = self._known_since if self._done else time.monotonic()
             self._done += [(letter.row, outcome) for letter, outcome in answers]
             for letter, outcome in answers:
@@ -99,9 +105,9 @@ class HandOff:
             if self._done and time.monotonic() - self._known_since > FINISH_WITHIN:
                 self._finish()
         self._finish()
-        if chunks.error is not None:
-            raise chunks.error
-        return chunks.other
+        if stream.error is not None:
+            raise stream.error
+        return stream.other
 
     def _begun(self, chunk: Sequence[letters.Letter]) -> list[letters.Letter]:
         """Begin mails, and write in the same step what is known of others; returns those that may be handed off."""
@@ -137,35 +143,36 @@ class HandOff:
             self._tally.note(recorded, run_id=done[0].run_id)
 
 
-class _Chunks:
-    """Prepared mails of one channel, in chunks.
+class _Stream:
+    """Prepared mails of one channel.
 
-    An error while they are made ends them, and is kept: what is on the wire must be heard of first.
+    An error while they are made or begun ends them, and is kept: what is on the wire must be heard of first.
     """
 
-    def __init__(self, first: letters.Letter, prepared: Iterator[letters.Letter], *, size: int) -> None:
+    def __init__(self, first: letters.Letter, prepared: Iterator[letters.Letter]) -> None:
         self.error: BaseException | None = None
         #: The mail that ended them, of another channel.
         self.other: letters.Letter | None = None
-        self._first = first
-        self._prepared = prepared
-        self._size = size
+        self._mails = self._of_one_channel(first, prepared)
 
-    def made(self) -> Iterator[list[letters.Letter]]:
-        """Yield the chunks, each prepared when it is asked for."""
-        yield from slices(self._of_one_channel(), self._size)
+    def take(self, number: int) -> list[letters.Letter]:
+        """Return the next mails, at most so many."""
+        return self.safely(lambda: list(islice(self._mails, number)))
 
-    def _of_one_channel(self) -> Iterator[letters.Letter]:
-        yield self._first
-        for letter in self._prepared:
-            if letter.channel is not self._first.channel:
+    def safely(self, make: Callable[..., list[letters.Letter]], *args: Any) -> list[letters.Letter]:
+        """Return what is made, nothing after an error."""
+        if self.error is not None:
+            return []
+        try:
+            return make(*args)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            self.error = error
+            return []
+
+    def _of_one_channel(self, first: letters.Letter, prepared: Iterator[letters.Letter]) -> Iterator[letters.Letter]:
+        yield first
+        for letter in prepared:
+            if letter.channel is not first.channel:
                 self.other = letter
                 return
             yield letter
-
-    def kept(self, chunks: Iterator[list[letters.Letter]]) -> Iterator[list[letters.Letter]]:
-        """Yield what is made of the chunks, to its end or to the error that ends it."""
-        try:
-            yield from chunks
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
-            self.error = error

@@ -81,20 +81,20 @@ def in_flight(letter: Letter) -> int:
 
 
 def hand_off_in_flight(
-    channel: Channel, chunks: Iterator[Sequence[Letter]], *, most: int
+    channel: Channel, more: Callable[[int], Sequence[Letter]], *, most: int
 ) -> Iterator[list[tuple[Letter, Outcome]]]:
     """Give mails to their channel without waiting for answers, and yield what became of each, as the answers come.
 
-    A chunk is asked for when there is room for it among the `most` that may be in flight.
+    `more` is asked for the next mails, at most so many, when there is room for them among the `most` in flight.
     """
     taken: list[Letter] = []
 
-    def mails() -> Iterator[list[tuple[Message, RenderedEmail]]]:
-        for chunk in chunks:
-            taken.extend(chunk)
-            yield [(letter.message, letter.rendered) for letter in chunk]
+    def mails(number: int) -> list[tuple[Message, RenderedEmail]]:
+        chunk = more(number)
+        taken.extend(chunk)
+        return [(letter.message, letter.rendered) for letter in chunk]
 
-    for answers in channel.deliver_in_flight(mails(), most=most):
+    for answers in channel.deliver_in_flight(mails, most=most):
         yield [(taken[number], _answer(taken[number], error)) for number, error in answers]
 
 

@@ -8,12 +8,12 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
 from edx_ace import presentation
 
-from courses.bulk import slices
 from email_automation.channels import mime
 from email_automation.channels.kept import DJANGO_SMTP
 from email_automation.channels.mail import DjangoMailChannel
@@ -25,7 +25,7 @@ DISTANCES = (0.0, 0.001, 0.005)
 MAILS = int(os.environ.get("CADENCE_BENCH_NUDGES", "20000")) // 4
 #: Enough to see that waiting is all it does.
 WAITING = 500
-IN_FLIGHT = 50
+IN_FLIGHT = 100
 
 
 def measure(*, runs: int = 3) -> None:
@@ -81,5 +81,6 @@ def _alone(letters: Sequence[Any], port: int) -> None:
 
 def _in_flight(letters: Sequence[Any], port: int) -> None:
     channel = DjangoMailChannel()
-    for answers in channel.deliver_in_flight(slices(letters, IN_FLIGHT // 2), most=IN_FLIGHT):
+    left = iter(letters)
+    for answers in channel.deliver_in_flight(lambda number: list(islice(left, number)), most=IN_FLIGHT):
         assert all(error is None for _, error in answers), answers

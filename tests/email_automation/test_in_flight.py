@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from courses.bulk import slices
 from email_automation import words
+from email_automation.channels import kept
 from email_automation.channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused, TryAgain
+from email_automation.channels.kept import FIRST_WINDOW
 from email_automation.channels.mail import DjangoMailChannel
 from email_automation.models import EmailLog, SuppressedAddress
 from email_automation.pipeline import dispatch, message
@@ -60,10 +62,16 @@ def mails(number: int) -> list[tuple[Message, RenderedEmail]]:
     return made
 
 
-def fly(channel: DjangoMailChannel, number: int, *, chunk: int = 0, most: int = 0) -> dict[int, Exception | None]:
+def by_turns(made: list[tuple[Message, RenderedEmail]], *, at_once: int = 1000) -> Any:
+    """Give mails when they are asked for, and no more than so many at once."""
+    left = iter(made)
+    return lambda number: list(itertools.islice(left, min(number, at_once)))
+
+
+def fly(channel: DjangoMailChannel, number: int, *, chunk: int = 1000, most: int = 0) -> dict[int, Exception | None]:
     """Send mails in flight, and return what came of each; each is told of once."""
-    chunks = slices(mails(number), chunk or number)
-    answers = [each for group in channel.deliver_in_flight(chunks, most=most or number) for each in group]
+    more = by_turns(mails(number), at_once=chunk)
+    answers = [each for group in channel.deliver_in_flight(more, most=most or number) for each in group]
     # No further chunk is asked for once the next mail would meet what the last one has met.
     asked = number if not any(isinstance(error, HOPELESS) for _, error in answers) else len(answers)
     assert sorted(index for index, _ in answers) == list(range(asked))
@@ -154,34 +162,57 @@ def test_a_server_that_only_listens_leaves_all_in_doubt_and_is_waited_for_once(r
     assert all(isinstance(error, ProviderUnreachable) for error in again.values())
 
 
-@pytest.mark.parametrize(("chunk", "most"), [(1, 1), (1, 4), (2, 5), (3, 6), (7, 7), (9, 9)])
-def test_as_many_are_in_flight_as_there_is_room_for_whole_chunks(relay: Relay, chunk: int, most: int) -> None:
+@pytest.mark.parametrize(("most", "at_once"), [(1, 1), (2, 2), (5, 4), (6, 6), (7, 6), (20, 7)])
+def test_halves_of_the_window_are_in_flight(relay: Relay, most: int, at_once: int) -> None:
     relay.distance = 0.05
-    assert fly(DjangoMailChannel(), 7, chunk=chunk, most=most) == dict.fromkeys(range(7))
-    assert relay.most_at_once == min(most // chunk * chunk, 7)
+    assert fly(DjangoMailChannel(), 7, most=most) == dict.fromkeys(range(7))
+    assert relay.most_at_once == at_once
     assert relay.connections == 1
 
 
-def test_the_next_chunk_is_asked_for_while_the_last_is_on_its_way(relay: Relay) -> None:
+def test_the_next_mails_are_asked_for_while_the_last_are_on_their_way(relay: Relay) -> None:
     relay.distance = 0.3
     taken: list[int] = []
+    more = by_turns(mails(6))
 
-    def chunks() -> Iterator[Any]:
-        for chunk in slices(mails(6), 2):
-            # What a relay far away has taken, and nobody has heard of.
-            taken.append(len(relay.taken))
-            yield chunk
-            time.sleep(0.05)
+    def asked(number: int) -> Any:
+        time.sleep(0.05)
+        # What a relay far away has taken, and nobody has heard of.
+        taken.append(len(relay.taken))
+        return more(number)
 
-    heard = [len(group) for group in DjangoMailChannel().deliver_in_flight(chunks(), most=4)]
+    heard = [len(group) for group in DjangoMailChannel().deliver_in_flight(asked, most=4)]
     assert sum(heard) == 6
     assert taken[:2] == [0, 2]
+
+
+def test_the_window_grows_with_a_server_that_keeps_up_and_stays_for_its_connection(relay: Relay) -> None:
+    channel = DjangoMailChannel()
+    relay.distance = 0.02
+    fly(channel, 20, most=100)
+    assert relay.most_at_once <= FIRST_WINDOW
+    fly(channel, 200, most=100)
+    assert FIRST_WINDOW < relay.most_at_once <= 100
+    channel.forget_connection()
+    relay.most_at_once = 0
+    fly(channel, 8, most=100)
+    assert relay.most_at_once == 8
+
+
+def test_the_window_shrinks_with_a_server_that_takes_its_time(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "SLOW", 0.05)
+    channel = DjangoMailChannel()
+    relay.distance = 0.1
+    fly(channel, 40, most=100)
+    relay.most_at_once = 0
+    fly(channel, 3, most=100)
+    assert relay.most_at_once == 1
 
 
 def test_a_mail_that_cannot_be_written_leaves_the_others(relay: Relay) -> None:
     made = mails(3)
     made[1][0].headers["X-Own"] = "a\r\nBcc: eve@example.com"
-    answers = dict(each for group in DjangoMailChannel().deliver_in_flight(iter([made]), most=3) for each in group)
+    answers = dict(each for group in DjangoMailChannel().deliver_in_flight(by_turns(made), most=3) for each in group)
     assert (answers[0], answers[2]) == (None, None)
     assert isinstance(answers[1], ValueError) and not isinstance(answers[1], ChannelError)
     assert relay.addresses == ["p0@example.com", "p2@example.com"]
@@ -253,16 +284,19 @@ def test_mails_go_one_at_a_time_where_that_is_wanted_or_all_there_is(
     assert relay.most_at_once == 1
 
 
-@pytest.mark.parametrize(("number", "writes"), [(11, 2), (26, 2), (27, 3), (41, 3)])
-def test_half_of_what_may_be_in_flight_is_begun_in_one_write(relay: Relay, due: Any, number: int, writes: int) -> None:
+@pytest.mark.parametrize(("number", "writes"), [(9, 2), (41, 6)])
+def test_half_of_what_may_be_in_flight_is_begun_in_one_write(
+    relay: Relay, due: Any, settings: Any, number: int, writes: int
+) -> None:
+    settings.EMAIL_IN_FLIGHT = 20
     due(number)
     with CaptureQueriesContext(
         connection,
     ) as queries:
         assert run().sent == number
     begun = [query for query in queries if '"message_id" = ' in query["sql"].replace("`", '"')]
-    # The first alone, the others by halves of a window of 50.
-    assert len(begun) == writes
+    # The first alone; then halves of the first window, eight at a time, and ten once it has grown.
+    assert len(begun) <= writes
 
 
 def test_a_hard_bounce_in_flight_fails_alone_and_suppresses_the_address(relay: Relay, due: Any) -> None:
