@@ -83,13 +83,26 @@ class Body:
             text[len(start) :] if text.startswith(start) else [text]
             for text, start in zip(texts, self.starts, strict=True)
         ]
-        others: dict[str, Any] = {
-            name: value
-            for name, value in headers.items()
-            if name not in self.headers or _joined(self.headers[name], plain) != value
-        }
-        missing = {name: None for name in self.headers if name not in headers}
-        return b"".join((MARK, self.digest.bytes, _as_json([own, subject, {**others, **missing}]).encode()))
+        expected = {name: _joined(pieces, plain) for name, pieces in self._varying}
+        others: dict[str, str | None] = {}
+        if headers != {**self._same, **expected}:
+            expected |= self._same
+            others = {name: value for name, value in headers.items() if expected.get(name) != value}
+            others |= dict.fromkeys(expected.keys() - headers.keys())
+        return b"".join((self._reference, _as_json([own, subject, others]).encode()))
+
+    @cached_property
+    def _reference(self) -> bytes:
+        return MARK + self.digest.bytes
+
+    @cached_property
+    def _same(self) -> dict[str, str]:
+        """The headers that are the same in all mails."""
+        return {name: "".join(map(str, pieces)) for name, pieces in self.headers.items() if len(pieces) == 1}
+
+    @cached_property
+    def _varying(self) -> list[tuple[str, Pieces]]:
+        return [(name, pieces) for name, pieces in self.headers.items() if len(pieces) > 1]
 
 
 def refers_to(content: bytes) -> UUID | None:
