@@ -6,7 +6,7 @@ Only the ledger uses it. The functions that return columns change nothing, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -31,8 +31,7 @@ MAX_DETAIL = 2000
 MENDABLE = ("no_channel", "render_error", "broke_off")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A rendered mail, as it is written down when its hand-off begins."""
 
     to_address: str
@@ -132,6 +131,8 @@ def lease_end(now: datetime) -> Case:
 
 def as_written(outcome: Outcome, columns: Columns) -> Outcome:
     """Return an outcome with the status and reason a row got from it."""
+    if (outcome.status, outcome.reason) == (columns["status"], columns["reason"]):
+        return outcome
     return replace(outcome, status=columns["status"], reason=columns["reason"])
 
 
