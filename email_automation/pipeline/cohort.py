@@ -1,7 +1,7 @@
 """Cohorts: mails whose templates see the same values but personal ones are rendered once, and filled in per learner.
 
-What cannot be proved equal to full rendering is rendered in full: file templates that do more with a personal value
-than print it or ask whether it is empty, templates that people have edited, and values that are no plain texts.
+What cannot be proved equal to full rendering is rendered in full: templates that do more with a personal value than
+print it or ask whether it is empty, values that are no plain texts, and odd texts in templates that people have edited.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import operator
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import attr
@@ -29,7 +29,9 @@ from edx_ace.renderers import RenderedEmail
 from .. import links
 from ..channels import mime
 from ..channels.mail import document
-from ..templating import usage
+from ..templating import filling, stored, usage
+from ..templating.backend import EditedPart
+from ..templating.edited import Edited
 from ..templating.usage import Misuse, Path
 from .context import Context
 from .shape import Filled, Shape, token
@@ -45,27 +47,44 @@ WHOLE_MAIL: Final = ("message", "channel")
 
 _UUID: Final = UUID(links.MESSAGE_UUID)
 #: What is equal for all mails of a cohort and for no others.
-Key = tuple[int, str, str, bytes, tuple[Path, ...], tuple[bool, ...]]
+Key = tuple[int, str, str, bytes, tuple[Path, ...], tuple[int, ...]]
+
+
+class _Found(NamedTuple):
+    """File templates, and what people have edited, which is put into them."""
+
+    templates: tuple[base.Template, ...]
+    edited: Edited | None
 
 
 class _Files:
-    """The file templates of one message in one language, as they are compiled now."""
+    """The templates of one message in one language, as they are compiled now."""
 
     _numbers = itertools.count()
 
-    def __init__(self, label: str, templates: tuple[base.Template, ...]) -> None:
+    def __init__(self, label: str, found: _Found) -> None:
         self.label = label
-        self.templates = templates
+        self.found = found
         self.number = next(self._numbers)
         self.refused = False
         self._allowed: set[frozenset[Path]] = set()
 
-    def check(self, paths: Iterable[Path]) -> None:
-        """Raise Misuse unless the templates only print the values at these paths, or ask whether they are empty."""
-        found = frozenset(paths)
-        if found not in self._allowed:
-            usage.check(self.templates, found, closed=WHOLE_MAIL)
-            self._allowed.add(found)
+    def check(self, context: Context) -> None:
+        """Raise Misuse unless mails of the context's cohort differ by nothing but the texts of the person in them."""
+        paths = frozenset([*context.personal, *_with_uuid(context.common.values)])
+        templates, edited = self.found
+        if paths not in self._allowed:
+            if edited is None:
+                usage.check(templates, paths, closed=WHOLE_MAIL)
+            else:
+                filling.check_usage(edited, templates, paths, closed=WHOLE_MAIL)
+            self._allowed.add(paths)
+        if edited is not None:
+            filling.check(edited, context.personal, lambda texts: Context(context.common, texts).of(_UUID))
+
+    def pattern(self, texts: Mapping[Path, str]) -> tuple[int, ...] | None:
+        """Return what the texts of all people of a cohort have in common, None where one of them is odd."""
+        return tuple(map(bool, texts.values())) if self.found.edited is None else filling.manners(texts)
 
     def refuse(self, reason: object) -> None:
         """Have every mail rendered in full from now on, and say so once."""
@@ -80,7 +99,9 @@ class _Memory:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.files: dict[tuple[str, str, str], _Files | None] = {}
-        self.looked: set[tuple[str, str, str]] = set()
+        #: Those of `files` that have been looked at in this slice. Replaced as a whole, so that who has begun to look
+        #: before it does not answer for the time after it.
+        self.looked: dict[tuple[str, str, str], _Files | None] = {}
         self.seen: OrderedDict[int, int] = OrderedDict()
         self.shapes: OrderedDict[Key, Shape] = OrderedDict()
 
@@ -109,8 +130,7 @@ _memory = _Memory()
 
 def look_again() -> None:
     """Look at the templates again before the next mail; called once for each slice of mails."""
-    with _memory.lock:
-        _memory.looked.clear()
+    _memory.looked = {}
 
 
 def forget() -> None:
@@ -152,34 +172,43 @@ def _compare(filled: Filled, whole: RenderedEmail, language: str) -> None:
 
 
 def _files_of(channel: Channel, letter: Message) -> _Files | None:
-    """Return the file templates of a mail, None when some part of it is made of something else."""
+    """Return the templates of a mail, None when some part of it is made of something that cannot be read."""
     language = str(letter.language)
     label = f"{letter.app_label}.{letter.name}"
-    place = (label, str(channel.channel_type.value), language)
-    if place in _memory.looked:
-        return _memory.files.get(place)
+    place, looked = (label, str(channel.channel_type.value), language), _memory.looked
+    if place in looked:
+        return looked[place]
     with translation.override(language):
         found = _templates(channel, letter)
         # A loader that compiles a file anew each time would give others when it comes to rendering.
         if found is not None and not _same(found, _templates(channel, letter)):
             found = None
     known = _memory.files.get(place)
-    if found is None or known is None or not _same(known.templates, found):
+    if found is None or known is None or not _same(known.found, found):
         known = _Files(label, found) if found is not None else None
-    _memory.files[place] = known
-    _memory.looked.add(place)
+    _memory.files[place] = looked[place] = known
     return known
 
 
-def _templates(channel: Channel, letter: Message) -> tuple[base.Template, ...] | None:
+def _templates(channel: Channel, letter: Message) -> _Found | None:
     folder = f"{letter.app_label}/edx_ace/{letter.name}/{channel.channel_type.value}"
     names = [f"{folder}/{each.name.replace('_html', '.html')}" for each in attr.fields(RenderedEmail)]
-    found: list[Any] = [loader.get_template(name if name.endswith(".html") else f"{name}.txt") for name in names]
-    return tuple(each.template for each in found) if all(isinstance(each, Template) for each in found) else None
+    parts: list[Any] = [loader.get_template(name if name.endswith(".html") else f"{name}.txt") for name in names]
+    edited = [part.edited for part in parts if isinstance(part, EditedPart)]
+    if not all(isinstance(part, Template | EditedPart) for part in parts):
+        return None
+    if any(each is not edited[0] for each in edited):
+        # Another thread has found a change between two of them.
+        return None
+    files = [part.around if isinstance(part, EditedPart) else part.template for part in parts]
+    return _Found(tuple(file for file in files if file is not None), edited[0] if edited else None)
 
 
-def _same(some: Sequence[base.Template], others: Sequence[base.Template] | None) -> bool:
-    return others is not None and all(map(operator.is_, some, others))
+def _same(some: _Found, others: _Found | None) -> bool:
+    """Return whether both are the very same, compiled of the same texts."""
+    if others is None or some.edited is not others.edited or len(some.templates) != len(others.templates):
+        return False
+    return all(map(operator.is_, some.templates, others.templates))
 
 
 def _key(channel: Channel, letter: Message, context: Context, files: _Files) -> Key | None:
@@ -187,17 +216,22 @@ def _key(channel: Channel, letter: Message, context: Context, files: _Files) -> 
     digest, texts = context.common.digest, context.personal.values()
     if digest is None or any(type(text) is not str for text in texts):
         return None
-    paths, pattern = tuple(context.personal), tuple(map(bool, texts))
+    paths, pattern = tuple(context.personal), files.pattern(context.personal)
+    if pattern is None:
+        return None
     return files.number, str(channel.channel_type.value), str(letter.language), digest, paths, pattern
 
 
 def _shape(channel: Channel, letter: Message, context: Context, files: _Files) -> Shape:
     """Render the templates with a token for each personal value. Raises Misuse where that proves nothing."""
-    files.check([*context.personal, *_with_uuid(context.common.values)])
+    with translation.override(letter.language):
+        files.check(context)
     tokens = {path: token(number) if text else "" for number, (path, text) in enumerate(context.personal.items())}
     pattern = copy.copy(letter)
     pattern.context = Context(context.common, tokens).of(_UUID)
-    return Shape(presentation.render(channel, pattern), len(tokens), letter.language)
+    # Of what has been checked, also when another thread has found a change meanwhile.
+    with stored.forced(letter.name, files.found.edited):
+        return Shape(presentation.render(channel, pattern), len(tokens), letter.language)
 
 
 def _with_uuid(value: Any, path: Path = ()) -> Iterator[Path]:

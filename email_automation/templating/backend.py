@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from django.http import HttpRequest
-from django.template import TemplateDoesNotExist
+from django.template import TemplateDoesNotExist, base
 from django.template.backends.base import BaseEngine
 from django.utils import translation
 from django.utils.safestring import SafeString
@@ -44,6 +44,11 @@ class EditedPart:
         self.name = name
         self.part = part
         self.edited = edited
+
+    @property
+    def around(self) -> base.Template | None:
+        """The file template that the part is put into; a subject is in none. Raises TemplateDoesNotExist."""
+        return None if self.part == "subject.txt" else frame.around(self.name)
 
     def render(self, context: dict[str, Any] | None = None, request: HttpRequest | None = None) -> str:
         """Return the part for the values of one mail. Raises TemplateError when they exceed the template's budget."""

@@ -12,7 +12,7 @@ from django.utils import translation
 from .. import values
 from ..pipeline.message import MessageType
 from . import attributes, markup, walk
-from .budget import TRIAL_STEPS
+from .budget import TRIAL_STEPS, Budget
 from .edited import html_template
 from .errors import TemplateError
 from .frame import takes_content
@@ -96,7 +96,7 @@ def _failures(
         with translation.override(language):
             try:
                 rendered = template.render_values(
-                    {**known, **dict.fromkeys(absent)}, autoescape=field == "html_content", steps=TRIAL_STEPS
+                    {**known, **dict.fromkeys(absent)}, autoescape=field == "html_content", budget=Budget(TRIAL_STEPS)
                 )
             except TemplateError as error:
                 yield error

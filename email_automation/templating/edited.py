@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from . import looks, markup
@@ -30,6 +30,18 @@ class Edited:
         self._subject = _compiled("subject", sources.subject)
         self._html = _dressed(_compiled("html_content", sources.html))
         self._text = _compiled("text_content", sources.text) if sources.text.strip() else None
+
+    @property
+    def makes_text(self) -> bool:
+        """Whether the text is made from the HTML."""
+        return self._text is None
+
+    def compiled(self) -> Iterator[tuple[Template, bool]]:
+        """Yield the templates, each with whether it escapes what it writes: of the subject, the HTML and the text."""
+        yield self._subject, False
+        yield self._html, True
+        if self._text is not None:
+            yield self._text, False
 
     def subject(self, values: Mapping[str, Any]) -> str:
         """Return the subject of one mail, on one line."""

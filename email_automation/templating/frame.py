@@ -35,9 +35,14 @@ def framed(name: str, part: str, content: str, values: dict[str, Any]) -> str:
     `name` is the file template's. Raises TemplateDoesNotExist when there is none.
     """
     engine = ordinary().engine
-    frame = engine.get_template(name)
+    frame = around(name)
     context = Context({**values, FRAME: frame, CONTENT: content}, autoescape=engine.autoescape)
     return str(_filled(engine, part).render(context))
+
+
+def around(name: str) -> base.Template:
+    """Return the file template that an edited part of this name is put into. Raises TemplateDoesNotExist."""
+    return ordinary().engine.get_template(name)
 
 
 def takes_content(kind: type[MessageType]) -> bool:

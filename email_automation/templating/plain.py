@@ -18,10 +18,15 @@ CELLS: Final = frozenset({"td", "th"})
 
 def plain_text(html: str) -> str:
     """Return the words of a piece of HTML: paragraphs apart, lists with dashes, links once as `label: address`."""
-    reader = _Reader()
+    reader = Reader()
     reader.feed(html)
     reader.close()
     return tidy("".join(reader.written))
+
+
+def bare(address: str) -> str:
+    """Return an address as people read it."""
+    return address.removeprefix("mailto:").removeprefix("tel:")
 
 
 def tidy(text: str) -> str:
@@ -30,7 +35,9 @@ def tidy(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
-class _Reader(HTMLParser):
+class Reader(HTMLParser):
+    """Collects in `written` what of a piece of HTML is to be read."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.written: list[str] = []
@@ -60,7 +67,7 @@ class _Reader(HTMLParser):
         elif tag == "pre":
             self.preformatted += 1
         elif tag == "img":
-            self.handle_data(values.get("alt") or "")
+            self.write(values.get("alt") or "")
         elif tag == "a":
             self.links.append((values.get("href") or "", len(self.written)))
 
@@ -79,6 +86,9 @@ class _Reader(HTMLParser):
             self.end_line(apart=True)
 
     def handle_data(self, data: str) -> None:
+        self.write(data)
+
+    def write(self, data: str) -> None:
         if self.preformatted:
             self.written.append(data)
             return
@@ -104,7 +114,7 @@ class _Reader(HTMLParser):
 
     def end_link(self, address: str, begun: int) -> None:
         label = "".join(self.written[begun:]).strip()
-        shown = address.removeprefix("mailto:").removeprefix("tel:")
+        shown = bare(address)
         if not address or address.startswith("#") or label in (address, shown):
             return
         self.written.append(f": {shown}" if label else shown)

@@ -14,7 +14,7 @@ from django.template.exceptions import TemplateSyntaxError
 from django.utils.functional import Promise
 from django.utils.timezone import template_localtime  # type: ignore[attr-defined]
 
-from .budget import MAX_DEPTH, MAX_SOURCE, MAX_STEPS, MAX_TAG, MAX_TAGS, MAX_WORDS, Budget
+from .budget import MAX_DEPTH, MAX_SOURCE, MAX_TAG, MAX_TAGS, MAX_WORDS, Budget
 from .errors import Exhausted, TemplateError
 from .lookup import ANYTHING, Missing, missing, plain, step
 from .nodes import Metered, Output, Text
@@ -37,12 +37,12 @@ class Scope(Context):
     """
 
     def __init__(
-        self, values: Mapping[str, Any], *, autoescape: bool, strict: bool = False, steps: int = MAX_STEPS
+        self, values: Mapping[str, Any], *, autoescape: bool, strict: bool = False, budget: Budget | None = None
     ) -> None:
         # A copy: tags that set a variable must not do so in the caller's dict.
         super().__init__(dict(values), autoescape=autoescape)
         self.strict = strict
-        self.budget = Budget(steps)
+        self.budget = budget or Budget()
 
 
 class Template(base.Template):
@@ -72,10 +72,10 @@ class Template(base.Template):
         self.extra_data = parser.extra_data
         return nodelist
 
-    def render_values(self, values: Mapping[str, Any], *, autoescape: bool, steps: int = MAX_STEPS) -> str:
+    def render_values(self, values: Mapping[str, Any], *, autoescape: bool, budget: Budget | None = None) -> str:
         """Return the text made from plain values. Raises TemplateError when it exceeds its budget."""
         try:
-            return str.__str__(self.render(Scope(values, autoescape=autoescape, steps=steps)))
+            return str.__str__(self.render(Scope(values, autoescape=autoescape, budget=budget)))
         except TemplateError:
             raise
         except Exception as error:

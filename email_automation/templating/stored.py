@@ -51,7 +51,7 @@ class _Known:
 
 _known = _Known()
 _lock = threading.Lock()
-_forced: ContextVar[tuple[str, Edited] | None] = ContextVar("email_automation_forced_template", default=None)
+_forced: ContextVar[tuple[str, Edited | None] | None] = ContextVar("email_automation_forced_template", default=None)
 
 
 def refresh() -> None:
@@ -98,8 +98,8 @@ def using(row: EmailTemplate) -> Iterator[None]:
 
 
 @contextmanager
-def forced(email_type: str, edited: Edited) -> Iterator[None]:
-    """Have mails of a message made of this, in this thread only."""
+def forced(email_type: str, edited: Edited | None) -> Iterator[None]:
+    """Have mails of a message made of this, None: of its files, in this thread only."""
     token = _forced.set((email_type, edited))
     try:
         yield

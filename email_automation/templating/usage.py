@@ -1,18 +1,20 @@
-"""What a message's file templates do with some of their values: print them, ask whether they are empty, or more.
+"""What a message's templates do with some of their values: print them, ask whether they are empty, or more.
 
 The compiled templates are read, not run, so the answer holds for every value and every branch. What is not known to
 be harmless counts as more. Names are followed through `with`, `include`, `for` and `as` wherever they stand, so a name
-that means two things in two places counts as both.
+that means two things in two places counts as both. Files and the sandbox have nodes and filters of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from django.template import TemplateDoesNotExist, base, defaultfilters, defaulttags, loader_tags, smartif
 from django.template.engine import Engine
 from django.templatetags import i18n
+
+from . import library, nodes
 
 #: Where a value stands: keys, and `EACH` for the elements of a list.
 Path = tuple[str, ...]
@@ -25,27 +27,36 @@ _METHODS: Final = frozenset(name for kind in (dict, list, tuple) for name in dir
 _MOST_ROUNDS: Final = 12
 _MOST_NAMES: Final = 2_000
 
-_WHOLE_LIST: Final = (defaultfilters.slice_filter,)
-_ONE_ELEMENT: Final = (defaultfilters.first, defaultfilters.last)
-_COUNTED: Final = (defaultfilters.length,)
+_WHOLE_LIST: Final = (defaultfilters.slice_filter, library.slice_)
+_ONE_ELEMENT: Final = (defaultfilters.first, defaultfilters.last, library.first, library.last)
+_COUNTED: Final = (defaultfilters.length, library.length)
+#: Of the sandbox, where a text that is not empty comes out as it went in.
+_UNCHANGED: Final = (library.escape_,)
+_EITHER: Final = (library.default, defaultfilters.default_if_none)
 
 
 class Misuse(Exception):
     """A template does more with a value than print it or ask whether it is empty."""
 
 
-def check(templates: Sequence[base.Template], paths: Iterable[Path], *, closed: Iterable[str] = ()) -> None:
+def check(
+    templates: Sequence[base.Template],
+    paths: Iterable[Path],
+    *,
+    closed: Iterable[str] = (),
+    unescaped: Sequence[base.Template] = (),
+) -> None:
     """Raise Misuse when the templates, or what they extend and include, do more with the values at `paths`.
 
-    They must not use the names in `closed` at all.
+    They must not use the names in `closed` at all. `unescaped` are those of the sandbox that escape nothing.
     """
-    reader = _Reader({*paths, _PRINTED}, frozenset(closed))
+    reader = _Reader({*paths, _PRINTED}, frozenset(closed), unescaped)
     names = reader.names
     for _ in range(_MOST_ROUNDS):
         known = sum(map(len, names.values()))
         reader.begin()
         try:
-            for template in templates:
+            for template in (*templates, *unescaped):
                 reader.template(template)
         except TemplateDoesNotExist as error:
             raise Misuse(f"{error} does not exist") from error
@@ -57,9 +68,11 @@ def check(templates: Sequence[base.Template], paths: Iterable[Path], *, closed: 
 
 
 class _Reader:
-    def __init__(self, paths: set[Path], closed: frozenset[str]) -> None:
+    def __init__(self, paths: set[Path], closed: frozenset[str], unescaped: Sequence[base.Template]) -> None:
         self.paths = paths
         self.closed = closed
+        self.unescaped = unescaped
+        self.escapes = True
         #: What a name may stand for beside the value of that name.
         self.names: dict[str, set[Path]] = {}
         self.read: set[str] = set()
@@ -71,6 +84,7 @@ class _Reader:
 
     def template(self, template: base.Template) -> None:
         self.engine = template.engine
+        self.escapes = not any(template is each for each in self.unescaped)
         self.chain = [str(template.name)]
         self.all(template.nodelist)
 
@@ -88,12 +102,15 @@ class _Reader:
             self.all(self.engine.get_template(name).nodelist)
             self.chain.pop()
 
-    def all(self, nodes: Iterable[base.Node]) -> None:
-        for node in nodes:
-            visit = _VISITS.get(type(node))
-            if visit is None:
-                raise Misuse(f"{type(node).__name__} is not known to be harmless")
-            visit(self, node)
+    def all(self, found: Iterable[base.Node]) -> None:
+        for node in found:
+            self.visit(node, _VISITS)
+
+    def visit(self, node: base.Node, visits: _Visits) -> None:
+        visit = visits.get(type(node))
+        if visit is None:
+            raise Misuse(f"{type(node).__name__} is not known to be harmless")
+        visit(self, node)
 
     # Expressions
 
@@ -101,9 +118,12 @@ class _Reader:
         """Return the paths of what an expression brings out, as far as they lead to a value in question."""
         found = self.variable(expression.var)
         for function, arguments in expression.filters:
-            for is_variable, argument in arguments:
-                if is_variable and self.variable(argument):
-                    raise Misuse(f"{expression.token} takes it for an argument")
+            others = {path for is_variable, each in arguments if is_variable for path in self.variable(each)}
+            if function in _EITHER:
+                found = found | others
+                continue
+            if others:
+                raise Misuse(f"{expression.token} takes it for an argument")
             if found:
                 found = self.filtered(function, found, expression)
         return found
@@ -131,6 +151,8 @@ class _Reader:
         return concerned
 
     def filtered(self, function: Any, paths: set[Path], expression: Any) -> set[Path]:
+        if function in _UNCHANGED:
+            return paths
         if all(self.is_container(path) for path in paths):
             if function in _WHOLE_LIST:
                 return paths
@@ -193,9 +215,13 @@ class _Reader:
             self.all(nodelist)
 
     def for_(self, node: Any) -> None:
-        paths = self.stands_for(node.sequence)
+        sequence = node.sequence.expression if isinstance(node.sequence, nodes.Sequence) else node.sequence
+        paths = self.stands_for(sequence)
         if not all(self.is_container(path) for path in paths) or (paths and len(node.loopvars) > 1):
-            raise Misuse(f"{node.sequence.token} is gone through")
+            raise Misuse(f"{sequence.token} is gone through")
+        if any(self.concerned(path) for path in {("forloop",)} | self.names.get("forloop", set())):
+            # It has another name inside of the loop: `forloop.parentloop`.
+            raise Misuse("it has a loop's own name")
         for name in node.loopvars:
             self.names.setdefault(name, set()).update((*path, EACH) for path in paths)
         self.all(node.nodelist_loop)
@@ -246,6 +272,40 @@ class _Reader:
         if node.asvar:
             self.names.setdefault(node.asvar, set()).add(_PRINTED)
 
+    # Nodes of the sandbox
+
+    def metered(self, node: nodes.Metered) -> None:
+        self.visit(node.node, _METERED)
+
+    def first_of(self, node: nodes.FirstOf) -> None:
+        for expression in node.vars:
+            if node.asvar:
+                self.name(node.asvar, expression)
+            else:
+                self.print(expression)
+
+    def changed(self, node: Any) -> None:
+        if not node._varlist:
+            raise Misuse("ifchanged compares what is in it")
+        for expression in node._varlist:
+            self.compare(expression)
+        self.all(node.nodelist_true)
+        self.all(node.nodelist_false)
+
+    def regroup(self, node: nodes.Regroup) -> None:
+        self.compare(node.target)
+        self.compare(node.expression)
+
+    def ratio(self, node: nodes.Ratio) -> None:
+        for expression in (node.val_expr, node.max_expr, node.max_width):
+            self.compare(expression)
+
+    def spaceless(self, node: nodes.Spaceless) -> None:
+        if not self.escapes:
+            # A text could have a > or a < of its own beside a blank.
+            raise Misuse("spaceless stands in a text")
+        self.all(node.nodelist)
+
 
 def _matches(bit: str, wanted: str) -> bool:
     return bit == wanted or EACH in (bit, wanted)
@@ -256,7 +316,8 @@ def _leads(path: Path, other: Path) -> bool:
     return all(map(_matches, path, other))
 
 
-_VISITS: Final[dict[type, Callable[[_Reader, Any], None]]] = {
+_Visits = Mapping[type, Callable[[_Reader, Any], None]]
+_VISITS: Final[_Visits] = {
     base.TextNode: _Reader.nothing,
     base.VariableNode: _Reader.printed,
     defaulttags.AutoEscapeControlNode: _Reader.inside,
@@ -273,4 +334,21 @@ _VISITS: Final[dict[type, Callable[[_Reader, Any], None]]] = {
     loader_tags.BlockNode: _Reader.inside,
     loader_tags.ExtendsNode: _Reader.extends,
     loader_tags.IncludeNode: _Reader.include,
+    nodes.Metered: _Reader.metered,
+    nodes.Output: _Reader.printed,
+    nodes.Text: _Reader.nothing,
+}
+#: What the sandbox has inside of its meters.
+_METERED: Final[_Visits] = {
+    defaulttags.CommentNode: _Reader.nothing,
+    defaulttags.ForNode: _Reader.for_,
+    defaulttags.IfChangedNode: _Reader.changed,
+    defaulttags.IfNode: _Reader.if_,
+    defaulttags.TemplateTagNode: _Reader.nothing,
+    defaulttags.VerbatimNode: _Reader.nothing,
+    defaulttags.WithNode: _Reader.with_,
+    nodes.FirstOf: _Reader.first_of,
+    nodes.Ratio: _Reader.ratio,
+    nodes.Regroup: _Reader.regroup,
+    nodes.Spaceless: _Reader.spaceless,
 }

@@ -205,6 +205,9 @@ USES = {
     "{% filter upper %}{{ user.first_name }}{% endfilter %}": "FilterNode",
     "{% spaceless %}<b> {{ user.first_name }} </b>{% endspaceless %}": "SpacelessNode",
     "{% ifchanged user.first_name %}x{% endifchanged %}": "IfChangedNode",
+    "{% with forloop=user %}{% for link in links %}{% if forloop.parentloop.first_name == 'Ada' %}x{% endif %}"
+    "{% endfor %}{% endwith %}": "a loop's own name",
+    "{{ user.first_name|default_if_none:user.last_name }}": "",
     "{% include user.first_name %}": "not plainly named",
     "{% now 'Y' %}": "NowNode",
     "{% load i18n %}{% trans user.first_name %}": "translated",
