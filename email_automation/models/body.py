@@ -66,9 +66,9 @@ class Body:
         starts = [text[: text.rfind("/", 0, -1) + 1] for text in texts]
         return cls(day, parts, {name: _cut(value, own) for name, value in headers.items()}, starts)
 
-    @cached_property
+    @property
     def as_json(self) -> str:
-        """The body for `EmailBody.packed`."""
+        """The body for `EmailBody.packed`. As long as a mail, so not kept."""
         return _as_json({"parts": self.parts, "headers": self.headers, "starts": self.starts})
 
     @cached_property
