@@ -28,6 +28,9 @@ from email_automation import consent  # noqa: E402
 from email_automation.pipeline import message, policy  # noqa: E402
 from email_automation.pipeline.run import Run  # noqa: E402
 
+# For its signal: these workers, too, have the collector leave alone what they have loaded.
+from lms import celery as _celery  # noqa: E402, F401
+
 from .places import PEER_BROKER  # noqa: E402
 
 DAY = date(2026, 3, 1)
