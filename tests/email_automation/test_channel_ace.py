@@ -25,7 +25,7 @@ from edx_ace.policy import PolicyResult
 
 from email_automation import words
 from email_automation.models import EmailLog
-from email_automation.pipeline import dispatch, letters, message
+from email_automation.pipeline import desk, dispatch, message
 from lms.envs.derive import derive
 from tests.message_factories import NudgeDay3
 
@@ -59,7 +59,7 @@ def use_channel(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> Non
                 raise error
 
     found = ChannelMap([["django_mail", Theirs()]])
-    monkeypatch.setattr(letters, "channels", lambda: found)
+    monkeypatch.setattr(desk, "channels", lambda: found)
     monkeypatch.setattr("edx_ace.channel.channels", lambda: found)
 
 
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_written_is_ours_to_mend(
     (tmp_path / "in_the_way").write_text("")
     settings.ACE_MESSAGES_DIR = tmp_path / "in_the_way"
     found = ChannelMap([["file_email", FileEmailChannel()]])
-    monkeypatch.setattr(letters, "channels", lambda: found)
+    monkeypatch.setattr(desk, "channels", lambda: found)
     monkeypatch.setattr("edx_ace.channel.channels", lambda: found)
     summary = run()
     assert (summary.sent, summary.retry, summary.ok) == (0, 2, False)
