@@ -71,9 +71,13 @@ def seconds(act: Callable[[], Any]) -> float:
     return time.thread_time() - started
 
 
+#: Seconds of processor time, on a slow machine beside others. What is not bounded takes minutes.
+MOMENT = 3
+
+
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("depth", [0, 500], ids=["at the top", "deep in the stack"])
-def test_it_is_over_within_a_second(name: str, depth: int) -> None:
+def test_it_is_over_in_a_moment(name: str, depth: int) -> None:
     def tried() -> None:
         with contextlib.suppress(TemplateError):
             Template(SOURCES[name]).render_values({"l": NUMBERS}, autoescape=True)
@@ -81,11 +85,11 @@ def test_it_is_over_within_a_second(name: str, depth: int) -> None:
     def deep(left: int) -> float:
         return deep(left - 1) if left else seconds(tried)
 
-    assert deep(min(depth, sys.getrecursionlimit() - 450)) < 1
+    assert deep(min(depth, sys.getrecursionlimit() - 450)) < MOMENT
 
 
 @pytest.mark.parametrize("name", [*SOURCES, *HTML])
-def test_checking_it_is_over_within_a_second(name: str) -> None:
+def test_checking_it_is_over_in_a_moment(name: str) -> None:
     source = {**SOURCES, **HTML}[name]
     kind = message.get("courseupdate")
 
@@ -93,7 +97,7 @@ def test_checking_it_is_over_within_a_second(name: str) -> None:
         problems(kind, subject="a", html=source, text="", languages=["en", "es", "fr"])
 
     check()
-    assert seconds(check) < 1
+    assert seconds(check) < MOMENT
 
 
 @pytest.mark.parametrize("name", HTML)
