@@ -93,12 +93,14 @@ class KeptConnection:
 
     def forget(self) -> None:
         """Close the connection, whatever state it is in; the next mail opens a new one."""
-        backend, self._kept.backend = getattr(self._kept, "backend", None), None
+        # Any: what a backend calls `connection` is its own affair.
+        backend: Any = getattr(self._kept, "backend", None)
+        self._kept.backend = None
         connection = getattr(backend, "connection", None)
         if isinstance(connection, smtplib.SMTP):
             # No QUIT: on a broken connection its answer would only be waited for.
             connection.close()
-            backend.connection = None  # type: ignore[union-attr]
+            backend.connection = None
         elif backend is not None:
             with contextlib.suppress(Exception):
                 backend.close()

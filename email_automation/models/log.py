@@ -80,7 +80,7 @@ class EmailLog(models.Model):
     status = models.CharField(max_length=12, default=words.PENDING)
     reason = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
-    dedupe_key = models.CharField(max_length=191, null=True, editable=False)  # noqa: DJ001
+    dedupe_key = models.CharField(max_length=191, null=True, editable=False)  # noqa: DJ001  (null is no key)
     occasion = models.CharField(max_length=191, blank=True)
     claim_token = models.UUIDField(null=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, editable=False)

@@ -200,7 +200,7 @@ def _update(shared: tuple[str, ...], apart: tuple[str, ...], statuses: int) -> s
     columns = ", ".join(_quoted(name) for name in ("id", *apart))
     # Every name in it is a column's, every value a parameter.
     return (
-        f"UPDATE {table} AS t SET {', '.join(settings)} FROM unnest({arrays}) AS v({columns}) "  # noqa: S608
+        f"UPDATE {table} AS t SET {', '.join(settings)} FROM unnest({arrays}) AS v({columns}) "  # noqa: S608  (see above)
         f"WHERE t.id = v.id AND t.claim_token = %s AND t.status IN ({', '.join(['%s'] * statuses)}) RETURNING t.id"
     )
 
@@ -209,7 +209,7 @@ def _update(shared: tuple[str, ...], apart: tuple[str, ...], statuses: int) -> s
 def _together(number: int) -> str:
     """Return one statement, to be filled in, that makes so many UPDATEs and gives all their ids."""
     parts = ", ".join(f"u{index} AS ({{}})" for index in range(number))
-    ids = " UNION ALL ".join(f"SELECT id FROM u{index}" for index in range(number))  # noqa: S608
+    ids = " UNION ALL ".join(f"SELECT id FROM u{index}" for index in range(number))  # noqa: S608  (numbers)
     return f"WITH {parts} {ids}"
 
 
@@ -246,7 +246,7 @@ def _change_by_cases(changes: Sequence[Change], now: datetime) -> int:
         values += [_stored("claim_token", token), *statuses]
     table = connection.ops.quote_name(EmailLog._meta.db_table)
     # Every name in it is a column's, every number a row's id, every other value a parameter.
-    statement = f"UPDATE {table} SET {', '.join(assignments)} WHERE {' OR '.join(conditions)}"  # noqa: S608
+    statement = f"UPDATE {table} SET {', '.join(assignments)} WHERE {' OR '.join(conditions)}"  # noqa: S608  (see above)
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.rowcount)
@@ -288,7 +288,9 @@ def _is_moment(name: str) -> bool:
 
 
 def _field(name: str) -> Field[Any, Any]:
-    return EmailLog._meta.get_field(name)  # type: ignore[return-value]
+    field: Any = EmailLog._meta.get_field(name)
+    stored: Field[Any, Any] = field
+    return stored
 
 
 @cache
