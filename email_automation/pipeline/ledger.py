@@ -53,19 +53,12 @@ class Wanted(Protocol):
     def address(self) -> str: ...
 
 
-class Step(NamedTuple):
+class Turn(NamedTuple):
     """What came of one write of the hand-off.
 
-    `recorded` is the outcome as the row has it, None when the row is not ours any more; `begun` says whether the next
-    mail may be handed off.
+    `recorded` are the outcomes as the rows have them, None where a row is not ours any more; `begun` are the ids of the
+    mails that may be handed off.
     """
-
-    recorded: Outcome | None
-    begun: bool
-
-
-class Turn(NamedTuple):
-    """The same of several mails: each outcome as the row has it, or None, and the ids that may be handed off."""
 
     recorded: list[Outcome | None]
     begun: set[int]
@@ -251,12 +244,6 @@ def finish_all(done: Sequence[Done]) -> list[Outcome | None]:
     Returns each outcome as the row has it, None where the row is not ours any more.
     """
     return turn(done, []).recorded
-
-
-def finish_and_begin(done: Done | None, following: Beginning) -> Step:
-    """Write one mail's outcome, if there is one, and begin the next, in one statement."""
-    recorded, begun = turn([done] if done else [], [following])
-    return Step(recorded[0] if recorded else None, bool(begun))
 
 
 def settle(rows: Sequence[EmailLog], outcome: Outcome) -> Tally:

@@ -140,8 +140,8 @@ def test_a_mail_in_a_workers_hand_ends_without_a_trace() -> None:
     first, second = leased(2)
     assert ledger.begin(first, prepared(first), lease=timedelta(minutes=5))
     erasure.erase(first.recipient_id)
-    step = ledger.finish_and_begin((first, SENT), (second, prepared(second), timedelta(minutes=5)))
-    assert step == (None, True)
+    turn = ledger.turn([(first, SENT)], [(second, prepared(second), timedelta(minutes=5))])
+    assert turn == ([None], {second.pk})
     assert ledger.finish(second, SENT) == SENT
     assert set(EmailLog.objects.values_list("pk", flat=True)) == {second.pk}
     assert ledger.resolve_doubts() == {"unknown": 0, "resent": 0}

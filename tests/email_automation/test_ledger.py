@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.conf import settings as django_settings
@@ -66,8 +66,15 @@ def begun(number: int = 1) -> list[EmailLog]:
     return rows
 
 
-def follow(done: EmailLog, result: Outcome, row: EmailLog) -> ledger.Step:
-    return ledger.finish_and_begin((done, result), (row, prepared(row), LEASE))
+class Step(NamedTuple):
+    recorded: Outcome | None
+    begun: bool
+
+
+def follow(done: EmailLog, result: Outcome, row: EmailLog) -> Step:
+    turn = ledger.turn([(done, result)], [(row, prepared(row), LEASE)])
+    assert turn.begun <= {row.pk}
+    return Step(turn.recorded[0], row.pk in turn.begun)
 
 
 def stored(row: EmailLog) -> EmailLog:

@@ -15,7 +15,7 @@ from email_automation.models import EmailLog, EmailPreference
 from email_automation.pipeline import delivery, ledger
 from tests.factories import UserFactory, platform_site
 
-from .test_ledger import KIND, LEASE, SENT, begin, begun, claim, follow, leased, prepared, silence, status
+from .test_ledger import KIND, LEASE, SENT, Step, begin, begun, claim, follow, leased, prepared, silence, status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,7 +100,7 @@ def test_a_beginning_waits_for_an_opt_out_that_is_being_committed() -> None:
             written.set()
             may_commit.wait(10)
 
-    def hand_off() -> ledger.Step:
+    def hand_off() -> Step:
         written.wait(10)
         threading.Timer(0.3, may_commit.set).start()
         return follow(first, SENT, second)
@@ -239,4 +239,4 @@ def test_a_broken_connection_inside_a_transaction_is_not_hidden(monkeypatch: pyt
 
     monkeypatch.setattr(ledger.writes, "change_each", fail)
     with pytest.raises(ledger.OperationalError), transaction.atomic():
-        ledger.finish_and_begin(None, (row, prepared(row), LEASE))
+        ledger.turn([], [(row, prepared(row), LEASE)])
