@@ -96,12 +96,12 @@ def test_a_cohorts_mail_takes_a_third_of_a_kilobyte(label: str, site: Site) -> N
         assert len(sizes) == 4 and all(size > 300 for size in sizes)
 
 
-def test_what_one_person_gets_twice_makes_no_body(site: Site) -> None:
+def test_what_one_person_gets_again_and_again_makes_no_body(site: Site) -> None:
     send(NUDGE, site, 1)
-    EmailLog.objects.all().delete()
-    dispatch.run_daily(message.get(NUDGE), site.pk, day=DAY)
-    dispatch.run_daily(message.get(NUDGE), site.pk, day=DAY)
-    assert EmailLog.objects.count() == 1
+    # The second would make a shape, and the third be filled in.
+    for _ in range(3):
+        EmailLog.objects.all().delete()
+        assert dispatch.run_daily(message.get(NUDGE), site.pk, day=DAY).sent == 1
     assert not EmailBody.objects.exists()
 
 
