@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.contrib.sites.models import Site
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from edx_ace.errors import ChannelError
 from edx_ace.message import Message
@@ -30,6 +31,7 @@ from email_automation.channels.kept import FIRST_WINDOW
 from email_automation.channels.mail import DjangoMailChannel
 from email_automation.models import EmailLog, SuppressedAddress
 from email_automation.pipeline import dispatch, message
+from email_automation.pipeline.desk import Desk
 from tests.message_factories import FACTORIES
 from tests.relay import ALL, Relay
 
@@ -332,3 +334,25 @@ def test_a_server_that_dies_leaves_each_row_right(settings: Any, due: Any, side:
             else:
                 assert row.status == words.UNKNOWN
     assert sum(statuses().values()) == 6
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OperationalError])
+def test_what_is_on_the_wire_is_heard_of_before_an_error_ends_the_slice(
+    relay: Relay, due: Any, settings: Any, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    settings.EMAIL_IN_FLIGHT, relay.distance = 4, 0.05
+    due(12)
+    real, turns = Desk.prepare, itertools.count()
+
+    def prepare(desk: Desk, *args: Any) -> Any:
+        if next(turns) == 6:
+            raise error
+        return real(desk, *args)
+
+    monkeypatch.setattr(Desk, "prepare", prepare)
+    with contextlib.suppress(KeyboardInterrupt):
+        run()
+    found = statuses()
+    assert words.SENDING not in found
+    assert found[words.SENT] == len(relay.taken) >= 3
+    assert found[words.PENDING] == 12 - found[words.SENT]
