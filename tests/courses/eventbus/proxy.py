@@ -18,6 +18,7 @@ class Proxy:
     silent: bool = False
     _server: socket.socket | None = None
     _sockets: list[socket.socket] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self) -> None:
         """Take connections, on the same port as before."""
@@ -26,17 +27,17 @@ class Proxy:
         server.bind(("127.0.0.1", self.port))
         server.listen()
         self.port = server.getsockname()[1]
-        self._server = server
+        with self._lock:
+            self._server = server
         threading.Thread(target=self._accept, args=(server,), daemon=True).start()
 
     def close(self) -> None:
         """Refuse connections and cut those that there are."""
-        sockets, self._sockets = self._sockets, []
-        for each in [*sockets, *([self._server] if self._server else [])]:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._server = None
+        with self._lock:
+            # The server first: a client that is cut off may be back before the next line.
+            sockets = [*([self._server] if self._server else []), *self._sockets]
+            self._server, self._sockets = None, []
+        _cut(*sockets)
 
     def _accept(self, server: socket.socket) -> None:
         with suppress(OSError):
@@ -44,7 +45,13 @@ class Proxy:
                 client, _address = server.accept()
                 upstream = socket.create_connection(self.target, timeout=5)
                 upstream.settimeout(None)
-                self._sockets += [client, upstream]
+                with self._lock:
+                    is_open = self._server is server
+                    if is_open:
+                        self._sockets += [client, upstream]
+                if not is_open:
+                    _cut(client, upstream)
+                    return
                 for source, sink in ((client, upstream), (upstream, client)):
                     threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
 
@@ -56,6 +63,13 @@ class Proxy:
         for each in (source, sink):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+
+def _cut(*sockets: socket.socket) -> None:
+    for each in sockets:
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
 
 
 @contextmanager
