@@ -258,13 +258,18 @@ def change_and_read(
     """Set the same columns on those of `rows` that are among `ids`, and return some fields of each, in one statement of
     PostgreSQL's.
     """
-    update: Any = rows.query.chain(UpdateQuery)
+    update: Any = EmailLog._base_manager.all().query.chain(UpdateQuery)
     update.add_update_values(columns)
     statement, values = update.get_compiler(rows.db).as_sql()
+    condition, tested = rows.query.get_compiler(rows.db).compile(rows.query.where)
+    # The ids as one parameter: the ORM and the driver take their time over each. And as the only condition that has an
+    # index: while PostgreSQL takes the table for smaller than it is, it would read all rows of the messages instead.
+    among, fields = f"{_quoted('id')} = ANY(%s::bigint[])", ", ".join(map(_read, names))
     with connection.cursor() as cursor:
-        # The ids as one parameter: the ORM and the driver take their time over each.
-        among, fields = f"{_quoted('id')} = ANY(%s::bigint[])", ", ".join(map(_read, names))
-        cursor.execute(f"{statement} AND {among} RETURNING {fields}", [*values, array_literal(ids)])
+        cursor.execute(
+            f"{statement} WHERE {among} AND ({condition}) IS TRUE RETURNING {fields}",
+            [*values, array_literal(ids), *tested],
+        )
         found: list[tuple[Any, ...]] = cursor.fetchall()
     moments = [position for position, name in enumerate(names) if _is_moment(name)]
     return [_with_moments(row, moments) for row in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from email_automation import words
 from email_automation.models import EmailLog
-from email_automation.pipeline import waiting
+from email_automation.pipeline import ledger, waiting
 from tests.factories import UserFactory, platform_site
 
 TABLE = EmailLog._meta.db_table
@@ -109,3 +110,28 @@ def test_what_is_looked_up_is_found_by_its_index(rows: Callable[[], Any], index:
     if connection.vendor != "postgresql":
         pytest.skip("plans of PostgreSQL")
     assert index in plan(*rows().query.sql_with_params())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_reads_its_own_rows_while_postgresql_takes_the_table_for_small() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("plans of PostgreSQL")
+    person, now = UserFactory(), timezone.now()
+    pattern = {
+        "recipient_id": person.pk, "email_type": "recurringnudge_day3", "to_address": person.email, "next_attempt_at": now,
+        "category": "reminder", "site_id": platform_site().pk, "instant": now, "expires_at": now + timedelta(days=1),
+    }  # fmt: skip
+    rows = EmailLog.objects.bulk_create(EmailLog(**pattern, dedupe_key=f"key:{number}") for number in range(2000))
+    asked: list[tuple[str, Any]] = []
+
+    def listen(execute: Callable[..., Any], sql: str, values: Any, many: bool, context: Any) -> Any:
+        asked.append((sql, values))
+        return execute(sql, values, many, context)
+
+    with connection.execute_wrapper(listen):
+        assert len(ledger.lease([row.pk for row in rows[:50]])) == 50
+    (update,) = [each for each in asked if each[0].startswith("UPDATE")]
+    with transaction.atomic():
+        found = plan(*update)
+    assert f"{TABLE}_pkey" in found
+    assert "email_log_" not in found.replace(TABLE, "")
