@@ -1,12 +1,13 @@
 """The Celery application: `celery -A lms worker -l info`, `celery -A lms beat -l info`."""
 
-import gc
 import logging
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init, worker_ready
+from celery.signals import worker_ready
+
+from email_automation import workers
 
 DEFAULT_SETTINGS = "lms.envs.devstack"
 
@@ -16,18 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", DEFAULT_SETTINGS)
 app = Celery("lms")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-
-
-@worker_init.connect
-def keep_what_is_loaded_from_the_collector(**kwargs: Any) -> None:
-    """Have the garbage collector leave alone what a worker has loaded, which stays until it ends.
-
-    It would go through all of that again and again while mails are made: a sixth of a worker's time. Before a pool
-    forks, so that the memory stays shared too.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 10)
+workers.install(app)
 
 
 @worker_ready.connect

@@ -24,18 +24,17 @@ from edx_ace.recipient import Recipient  # noqa: E402
 
 from courses import sites  # noqa: E402
 from courses.bulk import slices  # noqa: E402
-from email_automation import consent  # noqa: E402
+from email_automation import consent, workers  # noqa: E402
 from email_automation.pipeline import message, policy  # noqa: E402
 from email_automation.pipeline.run import Run  # noqa: E402
-
-# For its signal: these workers, too, have the collector leave alone what they have loaded.
-from lms import celery as _celery  # noqa: E402, F401
 
 from .places import PEER_BROKER  # noqa: E402
 
 DAY = date(2026, 3, 1)
 app = Celery("peer", broker=PEER_BROKER)
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
+# These workers, too, keep their connections and have the collector leave alone what they have loaded.
+workers.install(app)
 
 
 @app.task(name="peer.send")

@@ -89,6 +89,39 @@ def test_case_013_killed_workers_cost_no_transactional_mail_and_at_most_one_is_d
     assert sum(copies.values()) - 500 <= PROCESSES
 
 
+@with_redis
+def test_a_worker_keeps_its_connection_and_survives_its_end(
+    broker: redis.Redis, cadence: Project, server: Server
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("asks PostgreSQL for its connections")
+    worker = cadence.worker(concurrency=1)
+
+    def mailed(number: int) -> set[int]:
+        learners_due(1, day=DAY, prefix=f"crowd{number}-")
+        cadence.run(*NUDGE)
+        wait_until(lambda: statuses()[words.SENT] == number, f"mail {number} is out", process=worker)
+        return connections()
+
+    first = mailed(1)
+    assert first
+    assert mailed(2) == first
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [list(first)])
+    assert mailed(3) - first
+    assert len(server.addresses) == 3
+
+
+def connections() -> set[int]:
+    """Return the processes of PostgreSQL's that serve somebody else on this database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+        return {pid for (pid,) in cursor.fetchall()}
+
+
 @pytest.mark.parametrize("window", [1, 8])
 def test_a_kill_leaves_at_most_the_window_in_doubt(cadence: Project, window: int) -> None:
     learners_due(60, day=DAY)
