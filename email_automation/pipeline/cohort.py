@@ -7,6 +7,7 @@ print it or ask whether it is empty, values that are no plain texts, and odd tex
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import logging
 import operator
@@ -34,14 +35,14 @@ from ..templating.backend import EditedPart
 from ..templating.edited import Edited
 from ..templating.usage import Misuse, Path
 from .context import Context
-from .shape import Filled, Shape, token
+from .shape import Shape, token
 
 log = logging.getLogger(__name__)
 
 #: Cohorts that are kept; each holds about the size of one mail.
 MOST_SHAPES: Final = 200
-#: Cohorts of which one mail has been seen; each is a number.
-MOST_SEEN: Final = 20_000
+#: Cohorts of which one mail has been seen; each holds a person's texts.
+MOST_SEEN: Final = 1_000
 #: Names that ACE's renderer puts into every context: the whole message, and its channel.
 WHOLE_MAIL: Final = ("message", "channel")
 
@@ -93,6 +94,15 @@ class _Files:
         self.refused = True
 
 
+class _Seen(NamedTuple):
+    """The first mail of a cohort, rendered in full: whose it is, their texts, and the digest of what came out."""
+
+    user_id: int
+    texts: list[str]
+    message_uuid: str
+    digest: bytes
+
+
 class _Memory:
     """What a process knows of cohorts. The oldest is forgotten first."""
 
@@ -102,7 +112,7 @@ class _Memory:
         #: Those of `files` that have been looked at in this slice. Replaced as a whole, so that who has begun to look
         #: before it does not answer for the time after it.
         self.looked: dict[tuple[str, str, str], _Files | None] = {}
-        self.seen: OrderedDict[int, int] = OrderedDict()
+        self.seen: OrderedDict[Key, _Seen] = OrderedDict()
         self.shapes: OrderedDict[Key, Shape] = OrderedDict()
 
     def shape(self, key: Key) -> Shape | None:
@@ -111,18 +121,20 @@ class _Memory:
                 self.shapes.move_to_end(key)
             return self.shapes.get(key)
 
-    def has_seen(self, key: Key, user_id: int) -> bool:
-        """Return whether a mail of this cohort came by before, to somebody else, and remember this one."""
-        # Another with the same hash would only be taken for a second mail, which is compared like any.
-        told = hash(key)
+    def seen_before(self, key: Key, user_id: int) -> _Seen | None:
+        """Return the first mail of a cohort, if it was somebody else's."""
         with self.lock:
-            known = self.seen.get(told, user_id) != user_id
-            _put(self.seen, told, user_id, MOST_SEEN)
-            return known
+            seen = self.seen.get(key)
+        return seen if seen is not None and seen.user_id != user_id else None
+
+    def see(self, key: Key, seen: _Seen) -> None:
+        with self.lock:
+            _put(self.seen, key, seen, MOST_SEEN)
 
     def keep(self, key: Key, shape: Shape) -> None:
         with self.lock:
             _put(self.shapes, key, shape, MOST_SHAPES)
+            self.seen.pop(key, None)
 
 
 _memory = _Memory()
@@ -142,33 +154,48 @@ def forget() -> None:
 def rendered(channel: Channel, letter: Message, context: Context) -> RenderedEmail:
     """Return a mail's parts as ACE's presentation renders them.
 
-    The first mail of a cohort is rendered in full, the first to another person in full and as a shape, which are
-    compared; the others are filled in. So what two people's mails do not share is in no shape.
+    The first mail of a cohort is rendered in full. With the first to another person the cohort's shape is made, and has
+    to give the mail of before when it is filled in; so what two people's mails do not share is in no shape.
     """
     files = _files_of(channel, letter)
     key = _key(channel, letter, context, files) if files is not None and not files.refused else None
     if files is None or key is None:
         return presentation.render(channel, letter)
-    texts = list(context.personal.values())
+    texts, user_id = list(context.personal.values()), letter.recipient.lms_user_id
     shape = _memory.shape(key)
-    if shape is not None:
-        return shape.filled(texts, str(letter.uuid))
-    whole = presentation.render(channel, letter)
-    if _memory.has_seen(key, letter.recipient.lms_user_id):
+    if shape is None and (seen := _memory.seen_before(key, user_id)) is not None:
         try:
             shape = _shape(channel, letter, context, files)
-            _compare(shape.filled(texts, str(letter.uuid)), whole, letter.language)
+            _prove(shape, seen, letter.language)
             _memory.keep(key, shape)
         except Misuse as reason:
             files.refuse(reason)
+            shape = None
+    if shape is not None:
+        return shape.filled(texts, str(letter.uuid))
+    whole = presentation.render(channel, letter)
+    _memory.see(key, _Seen(user_id, texts, str(letter.uuid), _digest(whole)))
     return whole
 
 
-def _compare(filled: Filled, whole: RenderedEmail, language: str) -> None:
-    """Raise Misuse unless a mail that was filled in is the one that was rendered in full, and the same on the wire."""
+def _prove(shape: Shape, seen: _Seen, language: str) -> None:
+    """Raise Misuse unless filling in gives the mail that was rendered in full, and the same on the wire."""
+    filled = shape.filled(seen.texts, seen.message_uuid)
     parts = filled.parts()
-    if filled != whole or (parts is not None and parts != mime.parts(whole.body, document(whole, language))):
+    if _digest(filled) != seen.digest or (
+        parts is not None and parts != mime.parts(filled.body, document(filled, language))
+    ):
         raise Misuse("a mail that was filled in differs")
+
+
+def _digest(rendered: RenderedEmail) -> bytes:
+    """Return what only equal mails have. Kept instead of the mail, which is longer than what a cohort is known by."""
+    told = hashlib.blake2b(digest_size=32)
+    for text in attr.astuple(rendered):
+        data = text.encode(errors="surrogatepass")
+        told.update(b"%d:" % len(data))
+        told.update(data)
+    return told.digest()
 
 
 def _files_of(channel: Channel, letter: Message) -> _Files | None:

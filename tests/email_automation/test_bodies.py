@@ -74,8 +74,8 @@ def send(label: str, site: Site, number: int, *, language: str = "en") -> list[E
 def test_the_log_shows_every_mail_as_it_went_out(site: Site, mailoutbox: list[EmailMultiAlternatives]) -> None:
     rows = send(NUDGE, site, 6)
     refer = [row for row in rows if refers_to(bytes(row.content or b""))]
-    # The first is kept whole; the second made the shape and was itself rendered in full.
-    assert (len(rows), len(refer), EmailBody.objects.count()) == (6, 4, 1)
+    # The first was rendered in full and is kept whole.
+    assert (len(rows), len(refer), EmailBody.objects.count()) == (6, 5, 1)
     by_address = {mail.to[0]: mail for mail in mailoutbox}
     for row in rows:
         content, mail = row.stored_content(), by_address[row.to_address]

@@ -118,8 +118,8 @@ def test_a_lease_reads_its_own_rows_while_postgresql_takes_the_table_for_small()
         pytest.skip("plans of PostgreSQL")
     person, now = UserFactory(), timezone.now()
     pattern = {
-        "recipient_id": person.pk, "email_type": "recurringnudge_day3", "to_address": person.email, "next_attempt_at": now,
-        "category": "reminder", "site_id": platform_site().pk, "instant": now, "expires_at": now + timedelta(days=1),
+        "recipient_id": person.pk, "email_type": "recurringnudge_day3", "to_address": person.email, "category": "other",
+        "site_id": platform_site().pk, "instant": now, "next_attempt_at": now, "expires_at": now + timedelta(days=1),
     }  # fmt: skip
     rows = EmailLog.objects.bulk_create(EmailLog(**pattern, dedupe_key=f"key:{number}") for number in range(2000))
     asked: list[tuple[str, Any]] = []
