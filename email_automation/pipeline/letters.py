@@ -145,7 +145,7 @@ def _outcome(letters: Sequence[Letter], deliver: Callable[[], Any]) -> Outcome:
         _say_sent(letter)
     # ACE's own channels return nothing, ours the provider's id where there is one. A provider that is reached by SMTP
     # gives none, and reports by the Message-ID.
-    known_by = provider_id if isinstance(provider_id, str) and provider_id else letters[0].prepared.message_id
+    known_by = provider_id if isinstance(provider_id, str) else ""
     return Outcome(
         status=words.SENT, provider_message_id=str(known_by), detail=str(getattr(provider_id, "warning", ""))
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from .. import words
 from ..models import EmailLog
@@ -51,9 +52,11 @@ def reference(row: EmailLog) -> str:
 
 
 def row_of(provider_message_id: str, reference_given: str) -> EmailLog | None:
-    """Return the row a report belongs to: by the provider's id, with or without brackets, or else by our reference."""
+    """Return the row a report belongs to: by the provider's id or the Message-ID, with or without brackets, or else by
+    our reference.
+    """
     rows = EmailLog.objects.defer("content")
-    bare = provider_message_id.strip().removeprefix("<").removesuffix(">")
+    bare = _bare(provider_message_id)
     # What cannot be stored is not there either.
     if bare and bare.isprintable():
         spelled = [bare[:LONGEST_ID], f"<{bare}>"[:LONGEST_ID]]
@@ -61,12 +64,28 @@ def row_of(provider_message_id: str, reference_given: str) -> EmailLog | None:
         found = rows.filter(provider_message_id__in=spelled)
         if (row := max(found, key=lambda each: each.pk, default=None)) is not None:
             return row
+        if (row := _of_message_id(bare)) is not None:
+            return row
     number, _, _ = reference_given.partition(":")
     if number.isascii() and number.isdigit() and len(number) < len(str(2**63)):
         row = rows.filter(pk=int(number)).first()
         if row is not None and reference(row) == reference_given:
             return row
     return None
+
+
+def _of_message_id(bare: str) -> EmailLog | None:
+    """Return the row whose mail has this Message-ID: a provider that is reached by SMTP has no other id of it."""
+    try:
+        number = EmailLog.number_in(UUID(bare.partition("@")[0]))
+    except ValueError:
+        return None
+    row = EmailLog.objects.defer("content").filter(pk=number).first()
+    return row if row is not None and _bare(row.message_id) == bare else None
+
+
+def _bare(message_id: str) -> str:
+    return message_id.strip().removeprefix("<").removesuffix(">")
 
 
 def columns(row: EmailLog, receipt: Receipt, *, now: datetime) -> Columns:
@@ -83,9 +102,15 @@ def columns(row: EmailLog, receipt: Receipt, *, now: datetime) -> Columns:
         found["lease_expires_at"] = None
         found["reason"] = storable(receipt.reason)[:100]
         found["sent_at"] = row.sent_at or at
-        found["provider_message_id"] = row.provider_message_id or storable(receipt.provider_message_id)[:LONGEST_ID]
+        found["provider_message_id"] = row.provider_message_id or _own_id(row, receipt)
         found["status"] = receipt.word
     return found
+
+
+def _own_id(row: EmailLog, receipt: Receipt) -> str:
+    """Return the provider's own id of a mail, '' where it knows the mail by its Message-ID."""
+    given = receipt.provider_message_id
+    return "" if _bare(given) == _bare(row.message_id) else storable(given)[:LONGEST_ID]
 
 
 def _moves(row: EmailLog, word: str, now: datetime) -> bool:

@@ -153,6 +153,23 @@ def test_a_provider_that_is_reached_by_smtp_reports_by_the_message_id(server: Se
     message_id = server.received[0].message["Message-ID"]
     event = AnymailTrackingEvent(event_type=EventType.DELIVERED, timestamp=timezone.now(), message_id=message_id)
     webhooks.take(sender=None, event=event, esp_name="SendGrid")
+    row = EmailLog.objects.get()
+    # The log has the Message-ID once.
+    assert (row.status, row.message_id, row.provider_message_id) == (words.DELIVERED, message_id, "")
+
+
+def test_a_report_by_the_message_id_settles_a_doubt_of_smtp(server: Server, learners: Any) -> None:
+    learners(1)
+    server.script.append(hangs_up("END"))
+    assert run().tally[words.UNKNOWN] == 1
+    message_id = EmailLog.objects.get().message_id
+    webhooks.take(
+        sender=None,
+        event=AnymailTrackingEvent(
+            event_type=EventType.DELIVERED, timestamp=timezone.now(), message_id=message_id.strip("<>")
+        ),
+        esp_name="SendGrid",
+    )
     assert EmailLog.objects.get().status == words.DELIVERED
 
 

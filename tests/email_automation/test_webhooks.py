@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
 from anymail.exceptions import AnymailInsecureWebhookWarning
@@ -256,6 +257,29 @@ class TestMatching:
         assert stored(log).status == words.SENT
         assert not EmailPreference.objects.exists()
         assert counts() == {(event_type, False): 1}
+
+    def test_a_message_id_names_its_row_and_no_other_installations(self) -> None:
+        log, other = row(provider_message_id=""), row(provider_message_id="")
+        for each in (log, other):
+            EmailLog.objects.filter(pk=each.pk).update(message_id=f"<{each.message_uuid}@example.com>")
+        uuid = log.message_uuid
+        beside = UUID(int=uuid.int ^ 1 << 100)
+        for wrong in (f"<{uuid}@other.example>", f"<{beside}@example.com>", str(uuid), f"{uuid.hex}@example.com"):
+            event(EventType.DELIVERED, message_id=wrong)
+        assert {stored(log).status, stored(other).status} == {words.SENT}
+        event(EventType.DELIVERED, message_id=f" <{uuid}@example.com> ")
+        assert (stored(log).status, stored(other).status) == (words.DELIVERED, words.SENT)
+        assert stored(log).provider_message_id == ""
+
+    def test_a_messages_uuid_has_the_number_of_its_row(self) -> None:
+        def of(number: int, created: datetime) -> UUID:
+            return EmailLog(pk=number, created_at=created).message_uuid
+
+        for number in (1, 255, 10**9, 2**60 - 1):
+            uuid = of(number, EARLIER)
+            assert (uuid.version, uuid.variant, EmailLog.number_in(uuid)) == (8, RFC_4122, number)
+            assert uuid == of(number, EARLIER)
+            assert uuid.hex[:12] != of(number, EARLIER + timedelta(microseconds=1)).hex[:12]
 
     def test_a_reference_names_its_row_and_no_other_installations(self) -> None:
         log, other = row(words.UNKNOWN, provider_message_id=""), row(words.UNKNOWN, provider_message_id="")
