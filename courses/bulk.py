@@ -3,10 +3,14 @@
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from functools import wraps
 from itertools import islice, repeat
 from operator import attrgetter, is_
+from types import NoneType
 from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connections, models, router, transaction
 from django.db.models import Field, Q, QuerySet
@@ -136,7 +140,7 @@ def _insert_arrays(
             values.append(prepared[0])
         else:
             expressions.append(f"unnest(%s::{kind}[])")
-            values.append(prepared)
+            values.append(array_literal(prepared) if _PLAIN.issuperset(map(type, prepared)) else prepared)
     keys = ", ".join(quote(_column(model, attname)) for attname in attnames)
     statement = (
         f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) "
@@ -170,11 +174,15 @@ def _set_what_saving_sets(rows: Sequence[models.Model], fields: Sequence["Field[
 
 
 def array_literal(values: Iterable[Any]) -> str:
-    """Return texts, numbers, times, uuids, bytes and Nones as PostgreSQL writes an array.
+    """Return texts, numbers, truth values, times, uuids, bytes and Nones as PostgreSQL writes an array.
 
     The driver looks at each element of a list by itself and takes four times as long.
     """
     return f"{{{','.join(map(_element, values))}}}"
+
+
+#: What `array_literal` takes; of exactly these types, since a subclass may be written in another way.
+_PLAIN = frozenset({str, int, bool, float, Decimal, date, datetime, UUID, bytes, NoneType})
 
 
 def _element(value: Any) -> str:

@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, OperationalError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from courses import bulk
 from courses.bulk import any_of, copy_of, insert_if_absent, is_deadlock, retry_on_deadlock
@@ -131,6 +132,17 @@ def test_copies_of_a_row_are_rows_of_their_own() -> None:
     stored = Course.objects.order_by("key").values_list("key", "title", "self_paced")
     assert list(stored) == [("course-v1:edX+A+1", "pattern", True), ("course-v1:edX+B+1", "other", True)]
     assert (pattern.pk, pattern._state.adding, pattern.key) == (None, True, "")
+
+
+def test_odd_texts_of_any_kind_arrive_as_they_are() -> None:
+    titles = ["NULL", "", "{a,b}", 'a"b', "a\\b", " x ", "a,b", "\u00e9\U0001f469", SafeString("<b>safe</b>"), "'; --"]
+    rows = [
+        Course(key=f"course-v1:edX+{number}+1", org="edX", title=title, self_paced=bool(number % 2))
+        for number, title in enumerate(titles)
+    ]
+    insert_if_absent(Course, rows, unique_field="key")
+    stored = Course.objects.order_by("pk").values_list("title", "self_paced")
+    assert list(stored) == [(title, bool(number % 2)) for number, title in enumerate(titles)]
 
 
 def test_rows_get_the_time_they_are_written_at() -> None:

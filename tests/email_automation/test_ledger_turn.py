@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -165,6 +166,9 @@ def test_an_array_reads_as_what_it_was_made_of() -> None:
         "timestamptz": [datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC), None],
         "uuid": [UUID(int=7), None],
         "boolean": [True, False, None],
+        "date": [date(2026, 3, 29), None],
+        "numeric": [Decimal("-0.10"), None],
+        "double precision": [0.1, float("inf"), None],
     }
     with connection.cursor() as cursor:
         for kind, column in values.items():
