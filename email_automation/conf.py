@@ -20,7 +20,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "BRAZE_TIMEOUT": (3.05, 10),
     "CELERY_BROKER_URL": "",
     # Mails of one task, and of one reading of drafts, switches and consent.
-    "EMAIL_BATCH_SIZE": 200,
+    "EMAIL_BATCH_SIZE": 500,
     "EMAIL_IN_FLIGHT": 100,
     "EMAIL_LOG_CONTENT_DAYS": 30,
     "EMAIL_LOG_DAYS": 90,

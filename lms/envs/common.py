@@ -160,7 +160,7 @@ ADMINS = [(name or address, address) for name, address in getaddresses([env("ADM
 ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")}
 
 EMAIL_RATE_PER_SECOND = env.float("EMAIL_RATE_PER_SECOND", default=None)
-EMAIL_BATCH_SIZE = env.int("EMAIL_BATCH_SIZE", default=200)
+EMAIL_BATCH_SIZE = env.int("EMAIL_BATCH_SIZE", default=500)
 EMAIL_IN_FLIGHT = env.int("EMAIL_IN_FLIGHT", default=100)
 EMAIL_MAILS_PER_CONNECTION = env.int("EMAIL_MAILS_PER_CONNECTION", default=1000)
 EMAIL_LOG_CONTENT_DAYS = env.int("EMAIL_LOG_CONTENT_DAYS", default=30)

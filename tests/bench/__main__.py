@@ -10,7 +10,7 @@ from .places import BROKER, own_database
 
 def main(wanted: set[str]) -> None:
     """Make a database, run the measurements, drop it."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.queue_settings"
     with own_database() as url:
         os.environ["DATABASE_URL"] = url
         os.environ["CELERY_BROKER_URL"] = BROKER

@@ -15,7 +15,7 @@ from django.conf import settings
 from email_automation.pipeline import dispatch, message
 
 from . import data, peer, queues
-from .places import BROKER, PEER_BROKER, Result, RunningSink, Workers, database_url
+from .places import BROKER, PEER_BROKER, WORKER_SETTINGS, Result, RunningSink, Workers, database_url
 
 DAY = date(2026, 3, 1)
 
@@ -35,7 +35,7 @@ def measure(number: int = NUDGES, *, runs: int = RUNS) -> None:
     environment = {
         "DATABASE_URL": database_url(),
         "EMAIL_URL": os.environ["EMAIL_URL"],
-        "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
+        "DJANGO_SETTINGS_MODULE": WORKER_SETTINGS,
         "LOG_LEVEL": "ERROR",
     }
     ours = {**environment, "CELERY_BROKER_URL": BROKER}

@@ -22,6 +22,8 @@ POSTGRES = os.environ.get("CADENCE_TEST_POSTGRES_URL", "postgres://postgres@127.
 REDIS = os.environ.get("CADENCE_TEST_REDIS_URL", "redis://127.0.0.1:6379")
 DATABASE = "cadence_bench"
 BROKER, PEER_BROKER = f"{REDIS}/13", f"{REDIS}/14"
+#: Of workers, which have only what they need.
+WORKER_SETTINGS = "tests.bench.settings"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 

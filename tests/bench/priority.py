@@ -23,7 +23,7 @@ from email_automation.pipeline import dispatch, message
 from tests.relay import Relay
 
 from . import data
-from .places import BROKER, Workers, database_url
+from .places import BROKER, WORKER_SETTINGS, Workers, database_url
 
 #: Mails that drain meanwhile, and payments; fewer to try it.
 NUDGES = int(os.environ.get("CADENCE_BENCH_WAITING", "100000"))
@@ -69,7 +69,7 @@ def measure(*, nudges: int = NUDGES, payments: int = PAYMENTS) -> None:
                 "DATABASE_URL": database_url(),
                 "CELERY_BROKER_URL": BROKER,
                 "EMAIL_URL": f"smtp://127.0.0.1:{relay.port}",
-                "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
+                "DJANGO_SETTINGS_MODULE": WORKER_SETTINGS,
                 "LOG_LEVEL": "ERROR",
             },
         )

@@ -23,7 +23,7 @@ from email_automation.models import EmailLog
 from email_automation.pipeline import dispatch, message, wake
 
 from . import data, scale_log
-from .places import BROKER, RunningSink, Workers, apart, database_url, peak_kib
+from .places import BROKER, WORKER_SETTINGS, RunningSink, Workers, apart, database_url, peak_kib
 from .scale_planner import DAY, NUDGE
 
 #: Due on the day among however many schedules.
@@ -133,7 +133,7 @@ def deliver(due: int, sink: RunningSink) -> Delivered:
         "DATABASE_URL": database_url(),
         "CELERY_BROKER_URL": BROKER,
         "EMAIL_URL": f"smtp://127.0.0.1:{sink.port}",
-        "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
+        "DJANGO_SETTINGS_MODULE": WORKER_SETTINGS,
         "LOG_LEVEL": "ERROR",
     }
     workers = Workers("lms", BROKER, environment)
