@@ -134,6 +134,9 @@ class EmailLog(models.Model):
         db_persist=True,
     )
 
+    #: The token under which a worker hands the mail off; of the object, not of the row, see `ledger.lease`.
+    worker_token: uuid.UUID | None = None
+
     class Meta:
         verbose_name = _("e-mail log")
         constraints = [

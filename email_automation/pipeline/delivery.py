@@ -48,13 +48,15 @@ class Checked:
     refused: dict[int, str]
 
 
-def deliver(log_ids: Iterable[int], *, held: Collection[UUID | None] = (), turn: Turn | None = None) -> Tally:
+def deliver(
+    log_ids: Iterable[int], *, held: Collection[UUID | None] = (), turn: Turn | None = None, briefly: bool = False
+) -> Tally:
     """Send what of these rows is due and nobody else is sending, and return the counts of what became of them.
 
     Worker, retry, sweep and command all call this. Rows that are not ours to send are left alone and not counted;
     `held` are the tokens of rows that the caller has held since claiming them. When a `turn` is over, the rows it has
-    not come to are free again, and it names them; one mail at least is tried. Raises RuntimeError inside a
-    transaction: what is handed off cannot be rolled back.
+    not come to are free again, and it names them; one mail at least is tried. For `briefly` see `ledger.lease`. Raises
+    RuntimeError inside a transaction: what is handed off cannot be rolled back.
     """
     tally = Tally()
     turn = turn or Turn(math.inf)
@@ -65,7 +67,7 @@ def deliver(log_ids: Iterable[int], *, held: Collection[UUID | None] = (), turn:
             continue
         stored.refresh()
         cohort.look_again()
-        rows = ledger.lease(batch, held=held)
+        rows = ledger.lease(batch, held=held, briefly=briefly)
         try:
             for group_number, (message, run, group) in enumerate(_by_run(rows)):
                 if group_number and turn.is_over:

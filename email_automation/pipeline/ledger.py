@@ -27,6 +27,7 @@ from . import message as messages
 from . import receipts, waiting, writes
 from .message import MessageType
 from .outcome import Outcome, Tally
+from .reading import Values
 from .run import Run
 from .writes import Prepared as Prepared
 
@@ -147,21 +148,34 @@ def _next_paced_start(gap: timedelta) -> datetime:
 
 
 @retry_on_deadlock
-def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = ()) -> list[EmailLog]:
+def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = (), briefly: bool = False) -> list[EmailLog]:
     """Take the due rows among `log_ids` for this worker, and return them in the order of sending.
 
     A row that another worker holds, that is not due yet, or that is not pending any more is left out; `held` are the
-    tokens of the rows that this worker has held since it claimed them. Raises RuntimeError inside somebody's
-    transaction, whose rollback would undo the records of mails that are out.
+    tokens of the rows that this worker has held since it claimed them. Who works on them `briefly`, for a turn, does
+    not write down that it holds rows that nobody has held yet: another may take them too, and each is begun by one of
+    both, under a token of its own. Raises RuntimeError inside somebody's transaction, whose rollback would undo the
+    records of mails that are out.
     """
     now, token = timezone.now(), uuid4()
     with transaction.atomic(durable=True):
-        mine = waiting.takeable(held)
-        columns = {"claim_token": token, "lease_expires_at": writes.lease_end(now), "updated_at": now}
-        if connection.vendor == "postgresql":
-            return waiting.in_order(writes.change_and_read(mine, log_ids, columns, waiting.READ))
-        mine.filter(pk__in=log_ids).update(**columns)
-        return waiting.held_by(token, log_ids)
+        found = waiting.untouched(log_ids) if briefly else []
+        if len(found) < len(log_ids):
+            known = {pk for pk, *_ in found}
+            found += _leased([pk for pk in log_ids if pk not in known], token, now=now, held=held)
+        taken = waiting.in_order(found)
+    for row in taken:
+        row.worker_token = token
+    return taken
+
+
+def _leased(log_ids: Sequence[int], token: UUID, *, now: datetime, held: Collection[UUID | None]) -> list[Values]:
+    mine = waiting.takeable(held)
+    columns = {"claim_token": token, "lease_expires_at": writes.lease_end(now), "updated_at": now}
+    if connection.vendor == "postgresql":
+        return writes.change_and_read(mine, log_ids, columns, waiting.READ)
+    mine.filter(pk__in=log_ids).update(**columns)
+    return waiting.held_by(token, log_ids)
 
 
 def turn(done: Sequence[Done], beginnings: Sequence[Beginning]) -> Turn:
@@ -200,8 +214,10 @@ def _turn(done: Sequence[Done], beginnings: Sequence[Beginning]) -> Turn:
     stored = EmailLog.objects.only("status", "claim_token").in_bulk(others) if others else {}
     for change in begun:
         row = stored.get(change.row.pk)
-        if row is not None and (row.status, row.claim_token) == (words.SENDING, change.row.claim_token):
+        if row is not None and (row.status, row.claim_token) == (words.SENDING, change.columns["claim_token"]):
             changed.add(row.pk)
+        if change.row.pk in changed:
+            change.row.claim_token = change.columns["claim_token"]
     recorded: list[Outcome | None] = []
     for (row, outcome), change in zip(done, endings, strict=True):
         ours = row.pk in changed or (row.pk in stored and stored[row.pk].status == change.columns["status"])
@@ -277,10 +293,13 @@ def give_up(log_ids: Sequence[int]) -> Tally:
 @retry_on_deadlock
 def release(rows: Sequence[EmailLog]) -> None:
     """Give leased rows back untouched, so that anybody may take them at once."""
-    for token in {row.claim_token for row in rows}:
-        EmailLog.objects.filter(pk__in=[row.pk for row in rows], status=words.PENDING, claim_token=token).update(
-            lease_expires_at=None, updated_at=timezone.now()
-        )
+    for token in {row.worker_token for row in rows}:
+        # What is held under another token was never leased.
+        ids = [row.pk for row in rows if row.claim_token == token]
+        if ids:
+            EmailLog.objects.filter(pk__in=ids, status=words.PENDING, claim_token=token).update(
+                lease_expires_at=None, updated_at=timezone.now()
+            )
 
 
 def withdraw(preference: EmailPreference) -> int:

@@ -19,6 +19,7 @@ from courses.bulk import slices
 from .. import words
 from ..models import EmailLog, MessageRun
 from . import message as messages
+from . import reading
 from .outcome import Outcome, Tally
 from .run import Run
 
@@ -31,6 +32,7 @@ READ = (
     *("id", "recipient", "email_type", "to_address", "target_id", "priority", "status", "occasion", "claim_token"),
     *("run", "site", "day", "instant", "is_test", "attempts", "doubts", "next_attempt_at", "expires_at", "created_at"),
 )
+_TYPE = READ.index("email_type")
 _READ_INTO = [{field.name: field.attname for field in EmailLog._meta.concrete_fields}[name] for name in READ]
 
 
@@ -73,10 +75,22 @@ def takeable(held: Collection[UUID | None] = ()) -> QuerySet[EmailLog]:
     )
 
 
-def held_by(token: UUID, log_ids: Sequence[int]) -> list[EmailLog]:
-    """Return those of some rows that wait in one worker's hands, in the order of sending, as delivery needs them."""
-    rows = EmailLog.objects.filter(pk__in=log_ids, claim_token=token, status=words.PENDING)
-    return in_order(rows.values_list(*READ))
+def untouched(log_ids: Sequence[int]) -> list[reading.Values]:
+    """Return the `READ` fields of the due rows among some ids that nobody has held since they were claimed."""
+    now, known = timezone.now(), {kind.NAME for kind in messages.all_messages()}
+    new = EmailLog.objects.filter(
+        lease_expires_at=None,
+        claim_token__isnull=False,
+        status=words.PENDING,
+        next_attempt_at__lte=now,
+        expires_at__gt=now,
+    )
+    return [row for row in reading.of(new, log_ids, READ) if row[_TYPE] in known]
+
+
+def held_by(token: UUID, log_ids: Sequence[int]) -> list[reading.Values]:
+    """Return the `READ` fields of those of some rows that wait in one worker's hands."""
+    return reading.of(EmailLog.objects.filter(claim_token=token, status=words.PENDING), log_ids, READ)
 
 
 def in_order(found: Iterable[tuple[Any, ...]]) -> list[EmailLog]:

@@ -63,7 +63,7 @@ def deliver_in_turn(log_ids: Sequence[int]) -> Tally:
     if not setting("CELERY_BROKER_URL"):
         return deliver(log_ids)
     turn = Turn()
-    tally = deliver(log_ids, turn=turn)
+    tally = deliver(log_ids, turn=turn, briefly=True)
     for queue, left in waiting.by_queue(turn.left).items():
         for batch in slices(left, turn.fits(len(log_ids))):
             if send(DELIVER_TASK, batch, queue=queue):

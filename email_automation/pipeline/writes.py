@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Case, DateTimeField, F, Field, QuerySet, Value, When
+from django.db.models import Case, DateTimeField, F, QuerySet, Value, When
 from django.db.models.sql import UpdateQuery
 from django.utils import timezone
 
@@ -21,6 +21,7 @@ from courses.bulk import array_literal, locked, retry_on_deadlock
 from .. import words
 from ..models import EmailLog
 from . import message as messages
+from . import reading
 from .message import MessageType
 from .outcome import Outcome
 
@@ -56,6 +57,7 @@ def beginning(row: EmailLog, prepared: Prepared, lease: timedelta, *, now: datet
         "message_id": prepared.message_id,
         "content": prepared.content,
         "attempts": row.attempts + 1,
+        "claim_token": row.worker_token or row.claim_token,
         "lease_expires_at": now + lease,
         "status": words.SENDING,
     }
@@ -194,10 +196,10 @@ def _update(shared: tuple[str, ...], apart: tuple[str, ...], statuses: int) -> s
     each shared column, the ids, an array for each other column, the token and the statuses.
     """
     table = connection.ops.quote_name(EmailLog._meta.db_table)
-    settings = [f"{_quoted(name)} = %s" for name in ("updated_at", *shared)]
-    settings += [f"{_quoted(name)} = v.{_quoted(name)}" for name in apart]
+    settings = [f"{reading.quoted(name)} = %s" for name in ("updated_at", *shared)]
+    settings += [f"{reading.quoted(name)} = v.{reading.quoted(name)}" for name in apart]
     arrays = ", ".join(f"%s::{_kind(name)}[]" for name in ("id", *apart))
-    columns = ", ".join(_quoted(name) for name in ("id", *apart))
+    columns = ", ".join(reading.quoted(name) for name in ("id", *apart))
     # Every name in it is a column's, every value a parameter.
     return (
         f"UPDATE {table} AS t SET {', '.join(settings)} FROM unnest({arrays}) AS v({columns}) "  # noqa: S608  (see above)
@@ -221,9 +223,9 @@ def _change_by_cases(changes: Sequence[Change], now: datetime) -> int:
         *sorted(names - {"claim_token", "status"}),
         *(name for name in ("claim_token", "status") if name in names),
     ]
-    assignments, values = [f"{_quoted('updated_at')} = %s"], [_stored("updated_at", now)]
+    assignments, values = [f"{reading.quoted('updated_at')} = %s"], [_stored("updated_at", now)]
     for name in ordered:
-        column, cases = _quoted(name), [change for change in changes if name in change.columns]
+        column, cases = reading.quoted(name), [change for change in changes if name in change.columns]
         first = cases[0].columns[name]
         if len(cases) == len(changes) and all(change.columns[name] == first for change in cases):
             # Most columns of mails that go out together; asking for each row by name costs the database more.
@@ -232,7 +234,7 @@ def _change_by_cases(changes: Sequence[Change], now: datetime) -> int:
             continue
         # Ids stand for themselves: the driver takes its time over each parameter.
         whens = " ".join(f"WHEN {change.row.pk:d} THEN %s" for change in cases)
-        assignments.append(f"{column} = CASE {_quoted('id')} {whens} ELSE {column} END")
+        assignments.append(f"{column} = CASE {reading.quoted('id')} {whens} ELSE {column} END")
         values += [_stored(name, change.columns[name]) for change in cases]
     conditions = []
     held: dict[tuple[Any, tuple[str, ...]], list[int]] = {}
@@ -241,7 +243,8 @@ def _change_by_cases(changes: Sequence[Change], now: datetime) -> int:
     for (token, statuses), ids in held.items():
         among, allowed = ", ".join(map(str, ids)), ", ".join(["%s"] * len(statuses))
         conditions.append(
-            f"({_quoted('id')} IN ({among}) AND {_quoted('claim_token')} = %s AND {_quoted('status')} IN ({allowed}))"
+            f"({reading.quoted('id')} IN ({among}) AND {reading.quoted('claim_token')} = %s "
+            f"AND {reading.quoted('status')} IN ({allowed}))"
         )
         values += [_stored("claim_token", token), *statuses]
     table = connection.ops.quote_name(EmailLog._meta.db_table)
@@ -254,62 +257,28 @@ def _change_by_cases(changes: Sequence[Change], now: datetime) -> int:
 
 def change_and_read(
     rows: QuerySet[EmailLog], ids: Sequence[int], columns: Columns, names: Sequence[str]
-) -> list[tuple[Any, ...]]:
-    """Set the same columns on those of `rows` that are among `ids`, and return some fields of each, in one statement of
-    PostgreSQL's.
+) -> list[reading.Values]:
+    """Set the same columns on those of `rows` that are among `ids`, and return some fields of each, in one
+    statement of PostgreSQL's.
     """
     update: Any = EmailLog._base_manager.all().query.chain(UpdateQuery)
     update.add_update_values(columns)
-    statement, values = update.get_compiler(rows.db).as_sql()
-    condition, tested = rows.query.get_compiler(rows.db).compile(rows.query.where)
-    # The ids as one parameter: the ORM and the driver take their time over each. And as the only condition that has an
-    # index: while PostgreSQL takes the table for smaller than it is, it would read all rows of the messages instead.
-    among, fields = f"{_quoted('id')} = ANY(%s::bigint[])", ", ".join(map(_read, names))
+    statement, given = update.get_compiler(rows.db).as_sql()
+    condition, tested = reading.narrowed(rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{statement} WHERE {among} AND ({condition}) IS TRUE RETURNING {fields}",
-            [*values, array_literal(ids), *tested],
+            f"{statement} WHERE {condition} RETURNING {reading.columns(names)}", [*given, array_literal(ids), *tested]
         )
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    moments = [position for position, name in enumerate(names) if _is_moment(name)]
-    return [_with_moments(row, moments) for row in found]
-
-
-def _with_moments(row: tuple[Any, ...], positions: Sequence[int]) -> tuple[Any, ...]:
-    values = list(row)
-    for position in positions:
-        if values[position] is not None:
-            values[position] = datetime.fromisoformat(values[position])
-    return tuple(values)
-
-
-def _read(name: str) -> str:
-    # The driver's own way of reading a moment, in a zone of Django's, takes ten times as long.
-    return f"{_quoted(name)}::text" if _is_moment(name) else _quoted(name)
-
-
-def _is_moment(name: str) -> bool:
-    return isinstance(_field(name), DateTimeField)
-
-
-def _field(name: str) -> Field[Any, Any]:
-    field: Any = EmailLog._meta.get_field(name)
-    stored: Field[Any, Any] = field
-    return stored
-
-
-@cache
-def _quoted(name: str) -> str:
-    return connection.ops.quote_name(str(_field(name).column))
+        return reading.values(cursor.fetchall(), names)
 
 
 def _kind(name: str) -> str:
     """Return a column's type without its length, so that what is too long is refused and not cut off by a cast."""
-    return str(_field(name).db_type(connection)).partition("(")[0]
+    return str(reading.field(name).db_type(connection)).partition("(")[0]
 
 
 def _stored(name: str, value: Any) -> Any:
-    return _field(name).get_db_prep_save(value, connection=connection)
+    return reading.field(name).get_db_prep_save(value, connection=connection)
 
 
 @retry_on_deadlock

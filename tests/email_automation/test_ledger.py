@@ -197,11 +197,52 @@ def test_a_lease_that_ran_out_can_be_taken_and_the_old_holder_can_do_nothing() -
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_is_not_due_or_not_ours_is_not_leased(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("briefly", [False, True])
+def test_what_is_not_due_or_not_ours_is_not_leased(change: dict[str, Any], briefly: bool) -> None:
     (row,) = claim()
     EmailLog.objects.filter(pk=row.pk).update(**change)
-    assert ledger.lease([row.pk]) == []
+    assert ledger.lease([row.pk], briefly=briefly) == []
     assert waiting.due_ids(10) == []
+
+
+def test_who_works_briefly_writes_nothing_about_new_rows_and_leases_the_others() -> None:
+    new, tried, other = claim(3)
+    EmailLog.objects.filter(pk=tried.pk).update(claim_token=None, attempts=1)
+    ledger.lease([other.pk])
+    rows = ledger.lease([new.pk, tried.pk, other.pk], briefly=True)
+    assert [row.pk for row in rows] == [new.pk, tried.pk]
+    assert {row.pk for row in rows} == set(waiting.due_ids(10)) | {tried.pk}
+    assert stored(new).claim_token == new.claim_token
+    assert stored(tried).lease_expires_at is not None
+    assert len({row.worker_token for row in rows}) == 1
+    assert [begin(row) for row in rows] == [True, True]
+    assert {stored(row).claim_token for row in rows} == {rows[0].worker_token}
+    assert ledger.finish_all([(row, SENT) for row in rows]) == [SENT, SENT]
+
+
+def test_a_row_that_two_work_on_briefly_is_begun_by_one_and_ended_by_the_same() -> None:
+    (row,) = claim()
+    (one,), (other,) = (ledger.lease([row.pk], briefly=True) for _ in range(2))
+    assert (begin(one), begin(other)) == (True, False)
+    # As after a connection that broke: the same beginning is found written, another's is not.
+    one.claim_token = row.claim_token
+    assert (begin(one), begin(other)) == (True, False)
+    assert (ledger.finish(other, SENT), ledger.finish(one, SENT)) == (None, SENT)
+    assert ledger.settle([other], LATER).total() == 0
+    assert status(row) == words.SENT
+
+
+def test_what_is_taken_from_somebody_who_works_briefly_is_not_begun() -> None:
+    (row,) = claim()
+    (brief,) = ledger.lease([row.pk], briefly=True)
+    (holder,) = ledger.lease([row.pk])
+    ledger.release([brief])
+    assert ledger.settle([brief], FAILED).total() == 0
+    assert (begin(brief), begin(holder)) == (False, True)
+    (row,) = claim()
+    (brief,) = ledger.lease([row.pk], briefly=True)
+    ledger.reconsider(row.recipient_id)
+    assert not begin(brief)
 
 
 def test_a_released_row_can_be_taken_at_once() -> None:

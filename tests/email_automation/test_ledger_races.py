@@ -67,6 +67,18 @@ def test_workers_that_lease_the_same_rows_share_them_out() -> None:
     assert sorted(taken) == ids
 
 
+def test_workers_that_work_briefly_on_the_same_rows_begin_each_once() -> None:
+    ids = [row.pk for row in claim(60)]
+
+    def work(order: list[int]) -> list[int]:
+        rows = ledger.lease(order, briefly=True)
+        return sorted(ledger.begin_all([(row, prepared(row), LEASE) for row in rows]))
+
+    found = at_once(*(lambda order=order: work(order) for order in (ids, ids[::-1], ids, ids[::-1])))
+    assert sorted(pk for begun_here in found for pk in begun_here) == ids
+    assert set(EmailLog.objects.values_list("status", "attempts")) == {(words.SENDING, 1)}
+
+
 def test_an_old_and_a_new_holder_that_begin_at_once_begin_it_once() -> None:
     for _ in range(5):
         (old,) = leased()
