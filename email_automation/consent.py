@@ -59,25 +59,32 @@ class Grant:
 
 def unsubscribe_token(user_id: int, category: str, epochs: Mapping[str, int]) -> str:
     """Return the token by which anybody who holds the mail can switch off one category for its recipient."""
-    return signer(UNSUBSCRIBE).sign_object(_stops(user_id, category, epochs))
+    return signer(UNSUBSCRIBE).sign_json(_stops(user_id, category, epochs))
 
 
 def course_token(user_id: int, course_id: int, epochs: Mapping[str, int]) -> str:
     """Return the token by which anybody who holds the mail can stop lifecycle mail about one course."""
-    return signer(UNSUBSCRIBE).sign_object(_stops_course(user_id, course_id, epochs))
+    return signer(UNSUBSCRIBE).sign_json(_stops_course(user_id, course_id, epochs))
 
 
-def _stops(user_id: int, category: str, epochs: Mapping[str, int]) -> list[Any]:
-    return [user_id, category, epochs.get(category, 0)]
+# What tokens hold, as JSON: put together by hand, since an encoder takes longer over it than the signature does.
 
 
-def _stops_course(user_id: int, course_id: int, epochs: Mapping[str, int]) -> list[Any]:
-    return [user_id, COURSE, course_id, epochs.get(_course_epoch(course_id), 0)]
+def _stops(user_id: int, category: str, epochs: Mapping[str, int]) -> str:
+    return f'[{user_id:d},"{category}",{epochs.get(category, 0):d}]'
+
+
+def _stops_course(user_id: int, course_id: int, epochs: Mapping[str, int]) -> str:
+    return f'[{user_id:d},"{COURSE}",{course_id:d},{epochs.get(_course_epoch(course_id), 0):d}]'
+
+
+def _opens(user_id: int) -> str:
+    return f"[{user_id:d}]"
 
 
 def preferences_token(user_id: int) -> str:
     """Return the token that opens a person's preference page."""
-    return signer(PREFERENCES).sign_object([user_id])
+    return signer(PREFERENCES).sign_json(_opens(user_id))
 
 
 def read_unsubscribe_token(token: str) -> Grant:
@@ -128,9 +135,9 @@ class MailLinker:
 
     def of(self, user_id: int, epochs: Mapping[str, int], *, course_id: int | None = None) -> MailLinks:
         """Return the links of one mail, which may be about one course."""
-        stop = self._stopping.sign_object(_stops(user_id, self._category, epochs))
-        manage = self._choosing.sign_object([user_id])
-        course = self._stopping.sign_object(_stops_course(user_id, course_id, epochs)) if course_id is not None else ""
+        stop = self._stopping.sign_json(_stops(user_id, self._category, epochs))
+        manage = self._choosing.sign_json(_opens(user_id))
+        course = self._stopping.sign_json(_stops_course(user_id, course_id, epochs)) if course_id is not None else ""
         return MailLinks(
             self._base_url + self._unsubscribe.with_token(stop),
             self._base_url + self._preferences.with_token(manage),

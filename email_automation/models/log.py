@@ -28,6 +28,21 @@ _VARIANT = 8 << 60
 _NUMBER = (1 << 60) - 1
 
 
+class MessageUUID(uuid.UUID):
+    """A uuid whose text is put together once: every mail needs it several times."""
+
+    __slots__ = ("_text",)
+    _text: str
+
+    def __str__(self) -> str:
+        try:
+            return self._text
+        except AttributeError:
+            # Past the guard that keeps uuids from being changed.
+            object.__setattr__(self, "_text", super().__str__())
+            return self._text
+
+
 class MessageRun(models.Model):
     """One execution of one message for one site and one slot (a day, or a minute).
 
@@ -171,7 +186,7 @@ class EmailLog(models.Model):
         return f"{self.email_type} #{self.pk}"
 
     @cached_property
-    def message_uuid(self) -> uuid.UUID:
+    def message_uuid(self) -> MessageUUID:
         """The ACE message's uuid: made from the row, so that a second attempt carries the same one.
 
         Of version 8 (RFC 9562, 5.8): a digest that no other installation's row with this number has, and the number, by
@@ -179,7 +194,7 @@ class EmailLog(models.Model):
         """
         told = blake2b(f"{self.pk}:{self.created_at.isoformat()}".encode(), digest_size=8).digest()
         high = int.from_bytes(told) & ~0xF000 | _VERSION_8
-        return uuid.UUID(int=high << 64 | _VARIANT | self.pk & _NUMBER)
+        return MessageUUID(int=high << 64 | _VARIANT | self.pk & _NUMBER)
 
     @staticmethod
     def number_in(message_uuid: uuid.UUID) -> int:

@@ -145,6 +145,10 @@ def test_tokens_are_signed_as_django_signs_them_with_the_key_of_the_moment(ann: 
         settings.SECRET_KEY = key
         signer = Signer(salt="email_automation.preferences")
         assert consent.preferences_token(ann.pk) == signer.sign_object([ann.pk])
+        signer = Signer(salt="email_automation.unsubscribe")
+        epochs = {"reminder": 3, "course:12": 4}
+        assert consent.unsubscribe_token(ann.pk, "reminder", epochs) == signer.sign_object([ann.pk, "reminder", 3])
+        assert consent.course_token(ann.pk, 12, epochs) == signer.sign_object([ann.pk, "course", 12, 4])
 
 
 def test_a_token_of_an_account_that_is_gone_is_refused(ann: Any) -> None:
