@@ -11,6 +11,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from .among import among
+from .bulk import array_literal
 
 #: Numbers of ids for which a statement is kept; most batches are full ones.
 _LENGTHS = 16
@@ -34,7 +35,7 @@ class ByIds:
             return []
         using = self._found.db
         # PostgreSQL is given them as one parameter, so that its statement is the same for any number.
-        given = [list(ids)] if connections[using].vendor == "postgresql" else list(ids)
+        given = [array_literal(ids)] if connections[using].vendor == "postgresql" else list(ids)
         try:
             sql, before, after, converters = self._put_together(using, len(given))
         except EmptyResultSet:  # no row can ever be found, as with `none()`

@@ -35,11 +35,6 @@ def _named(address: str, name: str) -> str:
     return formataddr((clean(name), parseaddr(address)[1]))
 
 
-def message_id(message_uuid: UUID, domain: str) -> str:
-    """Return the Message-ID; it is made from the log row, so a second attempt carries the same one."""
-    return f"<{message_uuid}@{domain.partition(':')[0]}>"
-
-
 class Headers:
     """The headers of one message's mails for one site, besides From, To and Subject.
 
@@ -51,7 +46,7 @@ class Headers:
     ) -> None:
         host = domain.partition(":")[0]
         name = str(brand.get("list_id") or f"{category}.{host}")
-        self._domain = domain
+        self._host = clean(host)
         self._is_test = is_test
         self._mailto = setting("UNSUBSCRIBE_MAILTO")
         self._same = {
@@ -62,7 +57,8 @@ class Headers:
 
     def for_mail(self, message_uuid: UUID, unsubscribe_url: str, extra: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of one mail. `extra` are the message's own and win, in any letter case of their names."""
-        headers = {"Message-ID": clean(message_id(message_uuid, self._domain)), **self._same}
+        # Made from the log row, so a second attempt carries the same one.
+        headers = {"Message-ID": f"<{message_uuid}@{self._host}>", **self._same}
         if not self._is_test:
             headers["List-Unsubscribe"] = clean(", ".join(self._stops(unsubscribe_url)))
             headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"

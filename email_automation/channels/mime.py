@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.utils import formatdate, make_msgid, parseaddr
 from functools import lru_cache
@@ -30,6 +31,8 @@ _ORDINARY: Final = re.compile(
 _CHARSET: Final = "utf-8"
 #: Written by Django itself, not from the further headers.
 _OWN: Final = frozenset({"from", "to", "cc", "reply-to"})
+#: Further headers that no two mails have alike.
+_UNLIKE: Final = frozenset({"Message-ID", "List-Unsubscribe"})
 
 
 class Unusual(Exception):
@@ -166,11 +169,16 @@ def _headers(subject: str, from_email: str, to: str, reply_to: str, extra: Mappi
     if reply_to:
         yield _repeated("Reply-To", reply_to)
     if "date" not in given:
-        yield _line("Date", formatdate(localtime=settings.EMAIL_USE_LOCALTIME))
+        yield _date(int(time.time()), local=settings.EMAIL_USE_LOCALTIME)
     if "message-id" not in given:
         yield _line("Message-ID", make_msgid(domain=str(DNS_NAME)))
     for name, value in extra.items():
-        yield _line(name, str(value))
+        yield (_line if name in _UNLIKE else _repeated)(name, str(value))
+
+
+@lru_cache(maxsize=4)
+def _date(second: int, *, local: bool) -> str:
+    return _line("Date", formatdate(second, localtime=local))
 
 
 def _line(name: str, value: str) -> str:
