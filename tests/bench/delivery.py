@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -23,11 +24,24 @@ DAY = date(2026, 3, 1)
 #: Mails of one run, fewer to try it.
 NUDGES = int(os.environ.get("CADENCE_BENCH_NUDGES", "20000"))
 RUNS = int(os.environ.get("CADENCE_BENCH_RUNS", "3"))
-OURS, EDX_ACE = "Cadence", "edx-ace django_email, one task per message"
+OURS = "cadence"
+NAMES = {
+    OURS: "Cadence",
+    "full": "Cadence, every mail rendered in full",
+    "one": "Cadence, each answer waited for",
+    "edx-ace": "edx-ace django_email, one task per message",
+    "post_office": "django-post_office, two processes",
+    "mailer": "django-mailer, two processes",
+    "smtplib": "smtplib, ready-made bytes, one connection",
+}
+#: Which of them are measured beside ours, with commas between them; all of them unless said.
+WANTED = {OURS, *os.environ.get("CADENCE_BENCH_DESIGNS", ",".join(NAMES)).split(",")}
 
 
 def measure(number: int = NUDGES, *, runs: int = RUNS) -> None:
     """Print the figures of every design, run in turn, and how many times faster ours is."""
+    if unknown := WANTED - set(NAMES):
+        sys.exit(f"CADENCE_BENCH_DESIGNS: no such design: {', '.join(sorted(unknown))}; allowed: {', '.join(NAMES)}")
     courses = data.make_courses(40)
     sink = RunningSink()
     # Set for this process too: the peers' queues are filled here.
@@ -42,17 +56,14 @@ def measure(number: int = NUDGES, *, runs: int = RUNS) -> None:
     theirs = {**environment, "CELERY_BROKER_URL": PEER_BROKER}
     designs: dict[str, Callable[[], Result]] = {
         OURS: partial(_through, Workers("lms", BROKER, ours), sink, _ours, number),
-        "Cadence, every mail rendered in full": partial(
-            _through, Workers("tests.bench.full", BROKER, ours), sink, _ours, number
-        ),
-        "Cadence, each answer waited for": partial(
-            _through, Workers("lms", BROKER, {**ours, "EMAIL_IN_FLIGHT": "1"}), sink, _ours, number
-        ),
-        EDX_ACE: partial(_through, Workers("tests.bench.peer", PEER_BROKER, theirs), sink, peer.send_all, number),
-        "django-post_office, two processes": partial(queues.post_office, sink, number),
-        "django-mailer, two processes": partial(queues.mailer, sink, number),
-        "smtplib, ready-made bytes, one connection": partial(queues.raw, sink, number),
+        "full": partial(_through, Workers("tests.bench.full", BROKER, ours), sink, _ours, number),
+        "one": partial(_through, Workers("lms", BROKER, {**ours, "EMAIL_IN_FLIGHT": "1"}), sink, _ours, number),
+        "edx-ace": partial(_through, Workers("tests.bench.peer", PEER_BROKER, theirs), sink, peer.send_all, number),
+        "post_office": partial(queues.post_office, sink, number),
+        "mailer": partial(queues.mailer, sink, number),
+        "smtplib": partial(queues.raw, sink, number),
     }
+    designs = {name: run for name, run in designs.items() if name in WANTED}
     results: dict[str, list[Result]] = {name: [] for name in designs}
     print(f"\n{number:,} nudges to an SMTP sink, medians of {runs}")
     try:
@@ -69,8 +80,8 @@ def measure(number: int = NUDGES, *, runs: int = RUNS) -> None:
     for name, result in medians.items():
         memory = f"{result.first_kib / 1024:.0f} → {result.last_kib / 1024:.0f}" if result.last_kib else "–"
         print(
-            f"| {name} | {result.rate:,.0f} | {result.sending_rate:,.0f} | {result.cpu_per_thousand:.2f} | {memory} | "
-            f"{medians[OURS].rate / result.rate:.1f} |"
+            f"| {NAMES[name]} | {result.rate:,.0f} | {result.sending_rate:,.0f} | {result.cpu_per_thousand:.2f} | "
+            f"{memory} | {medians[OURS].rate / result.rate:.1f} |"
         )
 
 
