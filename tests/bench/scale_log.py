@@ -100,7 +100,7 @@ STATEMENTS = (
            kind || ':' || n || ':' || (moment)::date, gen_random_uuid(), 5 * day + 1 + n %% 5, %(site)s,
            (moment)::date, moment, false, (%(courses)s::bigint[])[1 + person %% 40], person,
            CASE WHEN due THEN '' ELSE 'django_mail' END, CASE WHEN due THEN 0 ELSE 1 END, 0, moment,
-           moment + interval '3 days', message_id, message_id,
+           moment + interval '3 days', message_id, '',
            CASE WHEN NOT due THEN %(content)s::bytea END, moment, moment,
            CASE WHEN NOT due THEN moment END, CASE WHEN status IN ('delivered', 'opened') THEN moment END,
            CASE WHEN status = 'opened' THEN moment END
