@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.sites.models import Site
 from django.db import IntegrityError, OperationalError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -12,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from courses import bulk
 from courses.bulk import any_of, copy_of, insert_if_absent, is_deadlock, retry_on_deadlock
-from courses.models import Certificate, Course, Enrollment, LearnerProfile, UserActivity
+from courses.models import Certificate, Course, Enrollment, LearnerProfile, SiteConfiguration, UserActivity
 from tests.factories import CourseFactory, EnrollmentFactory, LearnerProfileFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -143,6 +144,15 @@ def test_odd_texts_of_any_kind_arrive_as_they_are() -> None:
     insert_if_absent(Course, rows, unique_field="key")
     stored = Course.objects.order_by("pk").values_list("title", "self_paced")
     assert list(stored) == [(title, bool(number % 2)) for number, title in enumerate(titles)]
+
+
+def test_values_that_are_no_plain_ones_arrive_too() -> None:
+    sites = [Site.objects.create(domain=f"{name}.example.com", name=name) for name in "ab"]
+    links = [{"x": 'a"b'}, {"x": "{,}"}]
+    rows = [SiteConfiguration(site=site, social_links=link) for site, link in zip(sites, links, strict=True)]
+    insert_if_absent(SiteConfiguration, rows, unique_field="site")
+    stored = SiteConfiguration.objects.filter(site__in=sites).order_by("site")
+    assert list(stored.values_list("social_links", flat=True)) == links
 
 
 def test_rows_get_the_time_they_are_written_at() -> None:
