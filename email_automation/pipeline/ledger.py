@@ -296,10 +296,8 @@ def release(rows: Sequence[EmailLog]) -> None:
     for token in {row.worker_token for row in rows}:
         # What is held under another token was never leased.
         ids = [row.pk for row in rows if row.claim_token == token]
-        if ids:
-            EmailLog.objects.filter(pk__in=ids, status=words.PENDING, claim_token=token).update(
-                lease_expires_at=None, updated_at=timezone.now()
-            )
+        held = EmailLog.objects.filter(pk__in=ids, status=words.PENDING, claim_token=token)
+        held.update(lease_expires_at=None, updated_at=timezone.now())
 
 
 def withdraw(preference: EmailPreference) -> int:
