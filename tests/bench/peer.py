@@ -15,6 +15,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.bench.settings")
 django.setup()
 
+# E402 below: what needs models can be imported only now.
 from celery import Celery  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.contrib.sites.models import Site  # noqa: E402
