@@ -10,6 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, F, Func, Q
 from django.db.models.sql.compiler import SQLCompiler
 
+from .bulk import array_of
+
 
 def among(path: str, values: Collection[Any]) -> Q:
     """Return the condition that a column holds one of some values, like the lookup `in`.
@@ -40,7 +42,7 @@ class _Among(Func):
         """Return the condition with an array, which PostgreSQL plans as it plans `IN`."""
         column, params, values = self._compiled(compiler, connection)
         kind = self.get_source_expressions()[0].output_field.cast_db_type(connection)
-        return f"{column} = ANY(%s::{kind}[])", (*params, values)
+        return f"{column} = ANY(%s::{kind}[])", (*params, array_of(values))
 
     def _compiled(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any], list[Any]]:
         if not self._values:

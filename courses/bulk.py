@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import wraps
@@ -140,7 +140,7 @@ def _insert_arrays(
             values.append(prepared[0])
         else:
             expressions.append(f"unnest(%s::{kind}[])")
-            values.append(array_literal(prepared) if _PLAIN.issuperset(map(type, prepared)) else prepared)
+            values.append(array_of(prepared))
     keys = ", ".join(quote(_column(model, attname)) for attname in attnames)
     statement = (
         f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) "
@@ -173,11 +173,23 @@ def _set_what_saving_sets(rows: Sequence[models.Model], fields: Sequence["Field[
                 field.pre_save(row, add=True)
 
 
-def array_literal(values: Iterable[Any]) -> str:
+def array_of(values: list[Any]) -> list[Any] | str:
+    """Return values as the driver takes them for an array of PostgreSQL's, see `array_literal`."""
+    return array_literal(values) if _PLAIN.issuperset(map(type, values)) else values
+
+
+def array_literal(values: Collection[Any]) -> str:
     """Return texts, numbers, truth values, times, uuids, bytes and Nones as PostgreSQL writes an array.
 
     The driver looks at each element of a list by itself and takes four times as long.
     """
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return f"{{{','.join(map(str, values))}}}"
+    if kinds == {str}:
+        joined = '","'.join(values)
+        if "\\" not in joined and joined.count('"') == 2 * len(values) - 2:
+            return f'{{"{joined}"}}'
     return f"{{{','.join(map(_element, values))}}}"
 
 

@@ -1,8 +1,8 @@
 """Which site a course belongs to, how that site looks, and its addresses."""
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache, lru_cache
 from typing import TypedDict
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from django.db.models import Exists, Q
 from django.db.models.functions import Lower
 
 from courses.models import Course, SiteConfiguration, SiteOrg
+from courses.statements import ByIds
 
 SOCIAL_NETWORKS = {
     "tumblr": "Tumblr",
@@ -125,8 +126,35 @@ def sites_for_orgs(orgs: Iterable[str]) -> dict[str, Site]:
 
 
 def with_look(site_id: int) -> Site:
-    """Return a site and, read with it, what `brand` needs."""
-    return Site.objects.select_related("configuration").get(pk=site_id)
+    """Return a site and, read with it, what `brand` needs. Raises Site.DoesNotExist."""
+    found = with_looks([site_id])
+    if site_id not in found:
+        raise Site.DoesNotExist(f"there is no site {site_id}")
+    return found[site_id]
+
+
+def with_looks(site_ids: Collection[int]) -> dict[int, Site]:
+    """Return sites by their ids and, read with them in one statement, what `brand` needs."""
+    statement, of_site, of_look = _looks()
+    alias, relation = Site.objects.db, Site._meta.get_field("configuration")
+    found = {}
+    for row in statement.rows(site_ids):
+        site, rest = Site.from_db(alias, of_site, row[: len(of_site)]), row[len(of_site) :]
+        look = SiteConfiguration.from_db(alias, of_look, rest) if rest[0] is not None else None
+        # As `select_related` leaves them, also where there is none.
+        relation.set_cached_value(site, look)
+        if look is not None:
+            look.site = site
+        found[site.pk] = site
+    return found
+
+
+@cache
+def _looks() -> tuple[ByIds, list[str], list[str]]:
+    """Return what reads sites with their configuration, and the fields of both, the id first."""
+    of_site, of_look = ([field.attname for field in model._meta.concrete_fields] for model in (Site, SiteConfiguration))
+    both = Site.objects.values_list(*of_site, *(f"configuration__{name}" for name in of_look))
+    return ByIds(both, "pk"), of_site, of_look
 
 
 def brand(site: Site) -> Brand:

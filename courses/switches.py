@@ -9,6 +9,7 @@ waffle's own rules about people name (superusers, staff, authenticated, users, g
 cookies belong to a browser and are never met, so that a page and a mail agree.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from config_models.models import ConfigurationModel
@@ -18,6 +19,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from waffle import get_waffle_switch_model
 
 from courses.models import CourseFlag, Flag
+from courses.statements import Kept
 
 Configuration = TypeVar("Configuration", bound=ConfigurationModel)
 
@@ -119,5 +121,14 @@ def switch_is_active(name: str) -> bool:
 
 def current_config(model: type[Configuration], **keys: Any) -> Configuration | None:
     """Return the newest row of a configuration model for these keys, or None, in one query."""
-    row: Configuration | None = model._default_manager.filter(**keys).order_by("-change_date", "-id").first()
-    return row
+    names = [field.attname for field in model._meta.concrete_fields]
+    # mypy takes a class's `__hash__` for that of its instances.
+    rows = _newest(model, tuple(keys.items())).rows()  # type: ignore[arg-type]
+    newest: Configuration | None = model.from_db(model._default_manager.db, names, rows[0]) if rows else None
+    return newest
+
+
+@lru_cache(maxsize=64)
+def _newest(model: type[ConfigurationModel], keys: tuple[tuple[str, Any], ...]) -> Kept:
+    rows = model._default_manager.filter(**dict(keys)).order_by("-change_date", "-id")
+    return Kept(rows.values_list(*(field.attname for field in model._meta.concrete_fields))[:1])

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.sites.models import Site
 from django.db.models import Q, QuerySet
 
 from courses import sites
@@ -126,7 +125,7 @@ class FactResolver(Resolver):
         facts = list(self.eligible(run, target_ids=target_ids))
         self.prepared(run, facts)
         wishes = wishes_of({fact.user_id for fact in facts})
-        site = Site.objects.select_related("configuration").get(pk=run.site_id)
+        site = sites.with_look(run.site_id)
         site_language = getattr(getattr(site, "configuration", None), "language", "")
         drafts = []
         for fact in facts:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from django.contrib.sites.models import Site
 from django.db import connection
 from django.db.models import Count, Min, Q, QuerySet, Value, prefetch_related_objects
 from django.db.models.base import ModelState
 from django.utils import timezone
 
+from courses import sites
 from courses.bulk import slices
 
 from .. import words
@@ -95,22 +96,24 @@ def held_by(token: UUID, log_ids: Sequence[int]) -> list[reading.Values]:
 
 def in_order(found: Iterable[tuple[Any, ...]]) -> list[EmailLog]:
     """Return rows in the order of sending, with their site and entry, from the values of their `READ` fields."""
-    rows = sorted(map(_row, found), key=lambda row: (row.priority, row.next_attempt_at, row.pk))
+    alias = connection.alias
+    rows = [_row(values, alias) for values in found]
+    rows.sort(key=attrgetter("priority", "next_attempt_at", "id"))
     # Apart from the rows: mails of one slice are of few sites, and only a call has an entry.
-    sites = Site.objects.select_related("configuration").in_bulk({row.site_id for row in rows})
+    looks = sites.with_looks({row.site_id for row in rows})
     for row in rows:
-        row._state.fields_cache["site"] = sites[row.site_id]
+        row._state.fields_cache["site"] = looks[row.site_id]
     prefetch_related_objects([row for row in rows if row.target_id is None], "queued")
     return rows
 
 
-def _row(values: tuple[Any, ...]) -> EmailLog:
+def _row(values: tuple[Any, ...], alias: str) -> EmailLog:
     # As Model.from_db makes one with deferred fields. That asks for every field and takes ten times as long, which was
     # a hundredth of all that is done for a mail.
     row = EmailLog.__new__(EmailLog)
     row.__dict__.update(zip(_READ_INTO, values, strict=True))
     row._state = ModelState()
-    row._state.adding, row._state.db = False, connection.alias
+    row._state.adding, row._state.db = False, alias
     return row
 
 

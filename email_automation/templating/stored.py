@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import F, TextField, Value
 from django.db.models.functions import MD5, Concat
+
+from courses.statements import Kept
 
 from ..pipeline import message as messages
 from . import frame
@@ -65,9 +68,8 @@ def refresh() -> None:
     global _known
     # Held while the database is asked, so that an older answer never replaces a newer one.
     with _lock:
-        active = EmailTemplate.objects.filter(is_active=True, is_stock=False)
         before, rows, changed = _known.rows, {}, []
-        for pk, email_type, language, says in active.values_list("pk", "email_type", "language", _SAYS):
+        for pk, email_type, language, says in _active().rows():
             known, key = before.get(pk), (email_type, language.lower())
             rows[pk] = _Row(says, key, known.edited if known else None)
             if known is None or known.says != says or known.key[0] != email_type:
@@ -75,6 +77,15 @@ def refresh() -> None:
         for row in EmailTemplate.objects.filter(pk__in=changed) if changed else ():
             rows[row.pk] = _Row(rows[row.pk].says, rows[row.pk].key, _compiled(row))
         _known = _Known(rows, {row.key: row for row in rows.values()})
+
+
+@cache
+def _active() -> Kept:
+    """Return what reads the rows that are switched on."""
+    from ..models import EmailTemplate
+
+    active = EmailTemplate.objects.filter(is_active=True, is_stock=False)
+    return Kept(active.values_list("pk", "email_type", "language", _SAYS))
 
 
 def current(email_type: str, language: str) -> Edited | None:

@@ -10,9 +10,11 @@ from django.db import IntegrityError, OperationalError, connection, models, tran
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from hypothesis import given
+from hypothesis import strategies as st
 
 from courses import bulk
-from courses.bulk import any_of, copy_of, insert_if_absent, is_deadlock, retry_on_deadlock
+from courses.bulk import any_of, array_literal, copy_of, insert_if_absent, is_deadlock, retry_on_deadlock
 from courses.models import Certificate, Course, Enrollment, LearnerProfile, SiteConfiguration, UserActivity
 from tests.factories import CourseFactory, EnrollmentFactory, LearnerProfileFactory, UserFactory
 
@@ -144,6 +146,29 @@ def test_odd_texts_of_any_kind_arrive_as_they_are() -> None:
     insert_if_absent(Course, rows, unique_field="key")
     stored = Course.objects.order_by("pk").values_list("title", "self_paced")
     assert list(stored) == [(title, bool(number % 2)) for number, title in enumerate(titles)]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="others have no arrays")
+@given(
+    st.one_of(
+        st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"))),
+        st.lists(st.one_of(st.none(), st.sampled_from(['","', '"', "\\", "NULL", "", "{}", ","]))),
+    )
+)
+def test_an_array_of_texts_is_read_as_it_was_written(texts: list[str | None]) -> None:
+    assert read_array(texts, "text") == texts
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="others have no arrays")
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))))
+def test_an_array_of_numbers_is_read_as_it_was_written(numbers: list[int | None]) -> None:
+    assert read_array(numbers, "bigint") == numbers
+
+
+def read_array(values: list[Any], kind: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT %s::{kind}[]", [array_literal(values)])
+        return cursor.fetchone()[0]
 
 
 def test_values_that_are_no_plain_ones_arrive_too() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.contrib.sites.models import Site
 from django.db import connection
+from django.forms import model_to_dict
 from django.test.utils import CaptureQueriesContext, override_settings
 
 from courses import sites
@@ -188,6 +189,26 @@ def test_looks_as_its_own_configuration_says() -> None:
     ]
     assert [look[key] for key in ("reply_to", "list_id", "language")] == ["r@example.com", "own", "es"]
     assert [link["key"] for link in look["social"] + look["stores"]] == ["reddit", "apple"]
+
+
+def test_is_read_with_what_brand_needs_many_in_one_statement_and_none_after_it() -> None:
+    plain = SiteFactory()
+    own = [SiteConfigurationFactory(platform_name=f"Site {number}", social_links={"x": "y"}) for number in range(50)]
+    for chosen in ([own[0].site], [plain, *(row.site for row in own)]):
+        with CaptureQueriesContext(connection) as queries:
+            found = sites.with_looks([site.pk for site in chosen])
+            names = {pk: brand(site)["name"] for pk, site in found.items()}
+        assert len(queries) == 1
+        assert names == {site.pk: brand(Site.objects.get(pk=site.pk))["name"] for site in chosen}
+    assert found[own[1].site_id].configuration == own[1]
+    assert model_to_dict(found[own[1].site_id].configuration) == model_to_dict(own[1])
+    assert not hasattr(found[plain.pk], "configuration")
+    assert found[plain.pk] == plain and not found[plain.pk]._state.adding and found[plain.pk]._state.db == "default"
+
+
+def test_that_does_not_exist_is_said() -> None:
+    with pytest.raises(Site.DoesNotExist, match="987654"):
+        sites.with_look(987654)
 
 
 def test_leads_to_its_own_root_without_a_marketing_site() -> None:

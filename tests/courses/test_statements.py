@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.test.utils import CaptureQueriesContext
 
 from courses.models import Course, Enrollment
-from courses.statements import ByIds
+from courses.statements import ByIds, Kept
 from tests.factories import CourseFactory, EnrollmentFactory
 
 pytestmark = pytest.mark.django_db
@@ -62,3 +62,14 @@ def test_it_costs_one_statement(number: int, statements: int) -> None:
 def test_nothing_is_found_where_nothing_can_be() -> None:
     course = CourseFactory()
     assert ByIds(Course.objects.none().values_list("pk"), "pk").rows([course.pk]) == []
+
+
+def test_a_kept_statement_tells_what_is_stored_now_in_one_statement() -> None:
+    one, two = CourseFactory(price="9.50"), CourseFactory(price=None)
+    kept = Kept(Course.objects.exclude(title="hidden").order_by("pk").values_list(*COLUMNS[:-1]))
+    assert kept.rows() == [row[:-1] for row in as_stored(one, two)]
+    Course.objects.filter(pk=one.pk).update(title="hidden")
+    Course.objects.filter(pk=two.pk).update(price="1.25")
+    with CaptureQueriesContext(connection) as queries:
+        assert kept.rows() == [row[:-1] for row in as_stored(two)]
+    assert len([query for query in queries if "hidden" in query["sql"]]) == 1
