@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from celery import Celery, Task
 from celery.signals import task_prerun, worker_init
 from django.db import close_old_connections
+from django.urls import NoReverseMatch, reverse
 from edx_ace.channel import channels
 
 
@@ -32,12 +34,15 @@ def keep_connections(sender: Task, **kwargs: Any) -> None:
 
 
 def load(**kwargs: Any) -> None:
-    """Load ACE's channels, and have the garbage collector leave alone what is loaded by now.
+    """Load ACE's channels and the addresses of pages, and have the garbage collector leave alone what is loaded by now.
 
     It stays until the worker ends, and the collector would go through all of it again and again while mails are made:
     a sixth of a worker's time. Before a pool forks, so that its processes share that memory.
     """
     channels()
+    # Finds out about every page. Whoever has not included ours is told so by a check.
+    with contextlib.suppress(NoReverseMatch):
+        reverse("email_automation:preferences", args=["0:0"])
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from edx_ace.channel import ChannelType
 from edx_ace.message import Message
 from edx_ace.recipient import Recipient
 
-from email_automation import consent, words
+from email_automation import consent, signing, words
 from email_automation.models import EmailLog, EmailPreference, ProviderEventCount, SuppressedAddress
 from email_automation.policies import BulkEmailOptout
 from tests import factories
@@ -106,6 +108,15 @@ def test_a_release_takes_both_away_and_may_be_repeated(ann: Any) -> None:
     assert EmailPreference.of(ann.pk).suppressed_at is None
     assert consent.suppressed_among([ann.email, "other@example.com"]) == {"other@example.com"}
     assert sources() == ["bounce", "admin"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "sha512", "sha3_256", "blake2b"])
+def test_texts_are_signed_as_hmac_signs_them(algorithm: str) -> None:
+    for text in (b"", b"[1,2]", b"x" * 1000):
+        key = hashlib.new(algorithm, b"saltkey").digest()
+        assert signing._derived("salt", "key", algorithm).digest(text) == hmac.digest(key, text, algorithm)
+    ordinary = salted_hmac("salt", "text", "key", algorithm="sha256").hexdigest()
+    assert signing.keyed_digest("salt", "text", "key") == ordinary
 
 
 def test_to_ask_about_many_addresses_is_one_statement() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
+import pickle
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from datetime import timezone as zone
 from typing import Any
 from uuid import RFC_4122, UUID
 
@@ -280,6 +283,11 @@ class TestMatching:
             assert (uuid.version, uuid.variant, EmailLog.number_in(uuid)) == (8, RFC_4122, number)
             assert uuid == of(number, EARLIER)
             assert uuid.hex[:12] != of(number, EARLIER + timedelta(microseconds=1)).hex[:12]
+            # The same instant in another zone, and an ordinary uuid of the same text, which a copy is.
+            assert uuid == of(number, EARLIER.astimezone(zone(timedelta(hours=5)))) == UUID(str(uuid))
+            assert (hash(uuid), uuid.hex) == (hash(UUID(str(uuid))), str(uuid).replace("-", ""))
+            for copied in (copy.copy(uuid), copy.deepcopy(uuid), pickle.loads(pickle.dumps(uuid))):
+                assert (copied, str(copied)) == (uuid, str(uuid))
 
     def test_a_reference_names_its_row_and_no_other_installations(self) -> None:
         log, other = row(words.UNKNOWN, provider_message_id=""), row(words.UNKNOWN, provider_message_id="")
