@@ -23,10 +23,14 @@ GRACE = timedelta(days=2)
 def difference(
     filled: Filled, message_uuid: UUID, *, subject: str, headers: Mapping[str, str], today: date
 ) -> bytes | None:
-    """Return the content of a mail that was filled in, and see to it that its body is kept; None: keep it whole."""
+    """Return the content of a mail that was filled in, and see to it that its body is kept; None: keep it whole.
+
+    Those of the first person of a cohort are: a body holds nothing that is one person's own, and many cohorts have one
+    mail, for which a body would take more than it saves.
+    """
     shape, texts, uuid = filled.shape, filled.texts.plain, str(message_uuid)
     parts = shape.kept_parts
-    if parts is None:
+    if parts is None or not shape.is_shared:
         return None
     if shape.body is None or shape.body.day != today:
         body = Body.of(parts, headers, texts, uuid, day=today)

@@ -7,13 +7,12 @@ print it or ask whether it is empty, values that are no plain texts, and odd tex
 from __future__ import annotations
 
 import copy
-import hashlib
 import itertools
 import logging
 import operator
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -35,20 +34,22 @@ from ..templating.backend import EditedPart
 from ..templating.edited import Edited
 from ..templating.usage import Misuse, Path
 from .context import Context
-from .shape import Shape, token
+from .shape import Filled, Shape, token
 
 log = logging.getLogger(__name__)
 
 #: Cohorts that are kept; each holds about the size of one mail.
 MOST_SHAPES: Final = 200
-#: Cohorts of which one mail has been seen; each holds a person's texts.
-MOST_SEEN: Final = 1_000
+#: Cohorts of the same templates, and of the same texts that are not empty, of which a mail is rendered in full too.
+PROOFS: Final = 3
 #: Names that ACE's renderer puts into every context: the whole message, and its channel.
 WHOLE_MAIL: Final = ("message", "channel")
 
 _UUID: Final = UUID(links.MESSAGE_UUID)
-#: What is equal for all mails of a cohort and for no others.
-Key = tuple[int, str, str, bytes, tuple[Path, ...], tuple[int, ...]]
+#: Where the templates of a mail are found: its app, its name, its channel and its language.
+Place = tuple[str, str, Channel, str]
+#: What is equal for all mails of a cohort and for no others: the number of its templates, and of its values.
+Key = tuple[int, bytes, tuple[Path, ...], tuple[int, ...]]
 
 
 class _Found(NamedTuple):
@@ -69,6 +70,7 @@ class _Files:
         self.number = next(self._numbers)
         self.refused = False
         self._allowed: set[frozenset[Path]] = set()
+        self._proofs: Counter[Any] = Counter()
 
     def check(self, context: Context) -> None:
         """Raise Misuse unless mails of the context's cohort differ by nothing but the texts of the person in them."""
@@ -83,6 +85,11 @@ class _Files:
         if edited is not None:
             filling.check(edited, context.personal, lambda texts: Context(context.common, texts).of(_UUID))
 
+    def is_new_with(self, texts: Any) -> bool:
+        """Return whether few cohorts with such texts have been filled in yet, and count one more."""
+        self._proofs[texts] += 1
+        return self._proofs[texts] <= PROOFS
+
     def pattern(self, texts: Mapping[Path, str]) -> tuple[int, ...] | None:
         """Return what the texts of all people of a cohort have in common, None where one of them is odd."""
         return tuple(map(bool, texts.values())) if self.found.edited is None else filling.manners(texts)
@@ -94,25 +101,15 @@ class _Files:
         self.refused = True
 
 
-class _Seen(NamedTuple):
-    """The first mail of a cohort, rendered in full: whose it is, their texts, and the digest of what came out."""
-
-    user_id: int
-    texts: list[str]
-    message_uuid: str
-    digest: bytes
-
-
 class _Memory:
-    """What a process knows of cohorts. The oldest is forgotten first."""
+    """What a process knows of cohorts. The one that has not been met for longest is forgotten first."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.files: dict[tuple[str, str, str], _Files | None] = {}
+        self.files: dict[Place, _Files | None] = {}
         #: Those of `files` that have been looked at in this slice. Replaced as a whole, so that who has begun to look
         #: before it does not answer for the time after it.
-        self.looked: dict[tuple[str, str, str], _Files | None] = {}
-        self.seen: OrderedDict[Key, _Seen] = OrderedDict()
+        self.looked: dict[Place, _Files | None] = {}
         self.shapes: OrderedDict[Key, Shape] = OrderedDict()
 
     def shape(self, key: Key) -> Shape | None:
@@ -121,20 +118,12 @@ class _Memory:
                 self.shapes.move_to_end(key)
             return self.shapes.get(key)
 
-    def seen_before(self, key: Key, user_id: int) -> _Seen | None:
-        """Return the first mail of a cohort, if it was somebody else's."""
-        with self.lock:
-            seen = self.seen.get(key)
-        return seen if seen is not None and seen.user_id != user_id else None
-
-    def see(self, key: Key, seen: _Seen) -> None:
-        with self.lock:
-            _put(self.seen, key, seen, MOST_SEEN)
-
     def keep(self, key: Key, shape: Shape) -> None:
         with self.lock:
-            _put(self.shapes, key, shape, MOST_SHAPES)
-            self.seen.pop(key, None)
+            self.shapes[key] = shape
+            self.shapes.move_to_end(key)
+            if len(self.shapes) > MOST_SHAPES:
+                self.shapes.popitem(last=False)
 
 
 _memory = _Memory()
@@ -154,65 +143,47 @@ def forget() -> None:
 def rendered(channel: Channel, letter: Message, context: Context) -> RenderedEmail:
     """Return a mail's parts as ACE's presentation renders them.
 
-    The first mail of a cohort is rendered in full. With the first to another person the cohort's shape is made, and has
-    to give the mail of before when it is filled in; so what two people's mails do not share is in no shape.
+    With the first mail of a cohort its shape is made, with nobody's texts in it; the others are filled in.
     """
     files = _files_of(channel, letter)
-    key = _key(channel, letter, context, files) if files is not None and not files.refused else None
+    key = _key(context, files) if files is not None and not files.refused else None
     if files is None or key is None:
         return presentation.render(channel, letter)
-    texts, user_id = list(context.personal.values()), letter.recipient.lms_user_id
-    shape = _memory.shape(key)
-    if shape is None and (seen := _memory.seen_before(key, user_id)) is not None:
-        try:
-            shape = _shape(channel, letter, context, files)
-            _prove(shape, seen, letter.language)
-            _memory.keep(key, shape)
-        except Misuse as reason:
-            files.refuse(reason)
-            shape = None
+    shape, texts, user_id = _memory.shape(key), list(context.personal.values()), letter.recipient.lms_user_id
     if shape is not None:
-        return shape.filled(texts, str(letter.uuid))
-    whole = presentation.render(channel, letter)
-    _memory.see(key, _Seen(user_id, texts, str(letter.uuid), _digest(whole)))
-    return whole
+        return shape.filled(texts, str(letter.uuid), user_id=user_id)
+    try:
+        shape = _shape(channel, letter, context, files)
+        filled = shape.filled(texts, str(letter.uuid), user_id=user_id)
+        if files.is_new_with(key[2:]):
+            _prove(filled, presentation.render(channel, letter), letter.language)
+    except Misuse as reason:
+        files.refuse(reason)
+        return presentation.render(channel, letter)
+    _memory.keep(key, shape)
+    return filled
 
 
-def _prove(shape: Shape, seen: _Seen, language: str) -> None:
-    """Raise Misuse unless filling in gives the mail that was rendered in full, and the same on the wire."""
-    filled = shape.filled(seen.texts, seen.message_uuid)
+def _prove(filled: Filled, whole: RenderedEmail, language: str) -> None:
+    """Raise Misuse unless a mail that was filled in is the one that was rendered in full, and the same on the wire."""
     parts = filled.parts()
-    if _digest(filled) != seen.digest or (
-        parts is not None and parts != mime.parts(filled.body, document(filled, language))
-    ):
+    if filled != whole or (parts is not None and parts != mime.parts(whole.body, document(whole, language))):
         raise Misuse("a mail that was filled in differs")
-
-
-def _digest(rendered: RenderedEmail) -> bytes:
-    """Return what only equal mails have. Kept instead of the mail, which is longer than what a cohort is known by."""
-    told = hashlib.blake2b(digest_size=32)
-    for text in attr.astuple(rendered):
-        data = text.encode(errors="surrogatepass")
-        told.update(b"%d:" % len(data))
-        told.update(data)
-    return told.digest()
 
 
 def _files_of(channel: Channel, letter: Message) -> _Files | None:
     """Return the templates of a mail, None when some part of it is made of something that cannot be read."""
-    language = str(letter.language)
-    label = f"{letter.app_label}.{letter.name}"
-    place, looked = (label, str(channel.channel_type.value), language), _memory.looked
+    place, looked = (letter.app_label, letter.name, channel, letter.language), _memory.looked
     if place in looked:
         return looked[place]
-    with translation.override(language):
+    with translation.override(letter.language):
         found = _templates(channel, letter)
         # A loader that compiles a file anew each time would give others when it comes to rendering.
         if found is not None and not _same(found, _templates(channel, letter)):
             found = None
     known = _memory.files.get(place)
     if found is None or known is None or not _same(known.found, found):
-        known = _Files(label, found) if found is not None else None
+        known = _Files(f"{letter.app_label}.{letter.name}", found) if found is not None else None
     _memory.files[place] = looked[place] = known
     return known
 
@@ -238,15 +209,13 @@ def _same(some: _Found, others: _Found | None) -> bool:
     return all(map(operator.is_, some.templates, others.templates))
 
 
-def _key(channel: Channel, letter: Message, context: Context, files: _Files) -> Key | None:
+def _key(context: Context, files: _Files) -> Key | None:
     """Return what is equal for all mails of a cohort and for no others, None where that cannot be said."""
-    digest, texts = context.common.digest, context.personal.values()
-    if digest is None or any(type(text) is not str for text in texts):
+    digest = context.common.digest
+    if digest is None or not {str}.issuperset(map(type, context.personal.values())):
         return None
-    paths, pattern = tuple(context.personal), files.pattern(context.personal)
-    if pattern is None:
-        return None
-    return files.number, str(channel.channel_type.value), str(letter.language), digest, paths, pattern
+    pattern = files.pattern(context.personal)
+    return (files.number, digest, tuple(context.personal), pattern) if pattern is not None else None
 
 
 def _shape(channel: Channel, letter: Message, context: Context, files: _Files) -> Shape:
@@ -271,13 +240,6 @@ def _with_uuid(value: Any, path: Path = ()) -> Iterator[Path]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _with_uuid(item, (*path, usage.EACH))
-
-
-def _put(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > most:
-        kept.popitem(last=False)
 
 
 def _after_fork() -> None:

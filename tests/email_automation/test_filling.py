@@ -104,7 +104,7 @@ def shape_of(edited: Edited, texts: dict[Path, str]) -> Shape:
 
 
 def compare(shape: Shape, edited: Edited, texts: dict[Path, str]) -> None:
-    filled = shape.filled(list(texts.values()), UUID)
+    filled = shape.filled(list(texts.values()), UUID, user_id=1)
     assert attr.astuple(filled) == attr.astuple(rendered(edited, values(texts, UUID)))
 
 
