@@ -19,9 +19,10 @@ _BREAKS = re.compile(r"[\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]+")
 
 def clean(value: str) -> str:
     """Return a header value on one line, with no control characters."""
+    bare = value.strip()
     # What is printable has no white space but blanks.
-    if value.isprintable() and "  " not in value and value.strip() == value:
-        return value
+    if bare.isprintable() and "  " not in bare:
+        return bare
     return re.sub(r"\s+", " ", _BREAKS.sub(" ", value)).strip()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from email.utils import formatdate, make_msgid, parseaddr
 from functools import lru_cache
 from typing import Any, Final
@@ -76,8 +76,6 @@ class PartTemplate:
         self._kind = kind
         self._pieces = [piece if isinstance(piece, int) else _with_crlf(piece) for piece in pieces]
         self._slots = [(place, piece) for place, piece in enumerate(self._pieces) if isinstance(piece, int)]
-        self._used = sorted({piece for _, piece in self._slots})
-        self._ascii = all(piece.isascii() for piece in self._pieces if isinstance(piece, bytes))
         #: The longest line for each choice of texts that stand on one.
         self._lines: dict[tuple[int, ...], int] = {}
         self._measure()
@@ -96,14 +94,18 @@ class PartTemplate:
 
     def filled(self, texts: Sequence[bytes]) -> bytes:
         """Return the part of one mail. Its texts are of one line. Raises Unusual for a line that is too long."""
+        longest = max(map(len, texts), default=0)
         for numbers, length in self._lines.items():
-            if length + sum([len(texts[number]) for number in numbers]) > LONGEST_LINE:
+            if (
+                length + longest * len(numbers) > LONGEST_LINE
+                and length + sum([len(texts[number]) for number in numbers]) > LONGEST_LINE
+            ):
                 raise Unusual
         pieces: list[Any] = self._pieces.copy()
         for place, number in self._slots:
             pieces[place] = texts[number]
-        plain = self._ascii and all(texts[number].isascii() for number in self._used)
-        return b"".join((_PART_HEADS[self._kind, plain], *pieces))
+        whole = b"".join(pieces)
+        return _PART_HEADS[self._kind, whole.isascii()] + whole
 
 
 def _with_crlf(text: str) -> bytes:
@@ -159,21 +161,26 @@ def joined(
     )
 
 
-def _headers(subject: str, from_email: str, to: str, reply_to: str, extra: Mapping[str, str]) -> Iterator[str]:
-    given = {name.lower() for name in extra}
-    if len(given) != len(extra) or given & _OWN:
-        raise Unusual
-    yield _repeated("Subject", subject)
-    yield _repeated("From", from_email)
-    yield _line("To", to)
+def _headers(subject: str, from_email: str, to: str, reply_to: str, extra: Mapping[str, str]) -> list[str]:
+    given = _known_names(tuple(extra))
+    lines = [_repeated("Subject", subject), _repeated("From", from_email), _line("To", to)]
     if reply_to:
-        yield _repeated("Reply-To", reply_to)
+        lines.append(_repeated("Reply-To", reply_to))
     if "date" not in given:
-        yield _date(int(time.time()), local=settings.EMAIL_USE_LOCALTIME)
+        lines.append(_date(int(time.time()), local=settings.EMAIL_USE_LOCALTIME))
     if "message-id" not in given:
-        yield _line("Message-ID", make_msgid(domain=str(DNS_NAME)))
-    for name, value in extra.items():
-        yield (_line if name in _UNLIKE else _repeated)(name, str(value))
+        lines.append(_line("Message-ID", make_msgid(domain=str(DNS_NAME))))
+    lines += [(_line if name in _UNLIKE else _repeated)(name, str(value)) for name, value in extra.items()]
+    return lines
+
+
+@lru_cache(maxsize=64)
+def _known_names(names: tuple[str, ...]) -> frozenset[str]:
+    """Return the names of further headers in lower case. Raises Unusual for one that is there already."""
+    known = frozenset(map(str.lower, names))
+    if len(known) != len(names) or known & _OWN:
+        raise Unusual
+    return known
 
 
 @lru_cache(maxsize=4)

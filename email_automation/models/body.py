@@ -87,7 +87,8 @@ class Body:
         ]
         expected = {name: _joined(pieces, plain) for name, pieces in self._varying}
         others: dict[str, str | None] = {}
-        if headers != {**self._same, **expected}:
+        alike = len(headers) == len(self.headers) and self._same.items() <= headers.items()
+        if not alike or any(headers.get(name) != value for name, value in expected.items()):
             expected |= self._same
             others = {name: value for name, value in headers.items() if expected.get(name) != value}
             others |= dict.fromkeys(expected.keys() - headers.keys())

@@ -66,13 +66,21 @@ class Desk:
             "reply_to": [headers.clean(brand["reply_to"])] if brand["reply_to"] else [],
             CHECKED_BY_ENGINE: True,
         }
+        #: What every message of this desk's has.
+        self._pattern = _Message(
+            app_label=self._kind.app_label,
+            name=self._kind.name,
+            recipient=None,
+            send_uuid=self._kind.uuid,
+            log_level=self._kind.log_level,
+        )
 
     def prepare(self, row: EmailLog, draft: Draft, person: Verdict) -> Letter | Outcome:
         """Take one draft through ACE's policies, channel choice and rendering; an Outcome where that ends early."""
         try:
             content = self._contexts.of(draft, person, row.message_uuid)
             letter = self._ace_message(row, draft, person, content)
-            if ChannelType.EMAIL not in ace_policy.channels_for(letter):
+            if any(ChannelType.EMAIL in policy.check(letter).deny for policy in ace_policy.policies()):
                 return Outcome.skipped(words.REFUSED_CHANNEL)
             channel = get_channel_for_message(ChannelType.EMAIL, letter)
             with _template(draft):
@@ -94,27 +102,22 @@ class Desk:
     def _ace_message(self, row: EmailLog, draft: Draft, person: Verdict, content: Context) -> Message:
         # Planning may be hours ago: a changed account is mailed where it is now.
         address = row.to_address if self._run.is_test else person.address
-        letter = _Message(
-            app_label=self._kind.app_label,
-            name=self._kind.name,
+        return self._pattern.with_values(
+            uuid=row.message_uuid,
             recipient=Recipient(draft.user_id, address),
             expiration_time=row.expires_at,
-            context=partial(content.of, row.message_uuid),
-            send_uuid=self._kind.uuid,
+            _context=partial(content.of, row.message_uuid),
             language=language_of(draft),
-            log_level=self._kind.log_level,
             options={
                 **self._options,
-                FILE_PATH: f"{self._folder}/{row.pk}.html",
+                FILE_PATH: f"{self._folder}/{row.id}.html",
                 REFERENCE: receipts.reference(row),
                 **self._campaign(draft),
             },
+            headers=self._headers.for_mail(
+                row.message_uuid, str(content.personal["unsubscribe_url",]), self._message.headers(draft)
+            ),
         )
-        letter.uuid = row.message_uuid
-        letter.headers = self._headers.for_mail(
-            row.message_uuid, str(content.personal["unsubscribe_url",]), self._message.headers(draft)
-        )
-        return letter
 
     def _campaign(self, draft: Draft) -> dict[str, Any]:
         """Return the options of a mail that a service with profiles of its own sends."""
@@ -166,6 +169,15 @@ class _Message(Message):  # type: ignore[misc]  # edx_ace has no type informatio
     """An ACE message whose context may be given as what makes it, and is then made when somebody reads it."""
 
     _context: Any
+
+    def with_values(self, **values: Any) -> _Message:
+        """Return a message like this one with some other values.
+
+        ACE's constructor checks each value's type and draws a uuid by lot, which takes longer than all else here.
+        """
+        made = object.__new__(_Message)
+        made.__dict__.update(self.__dict__, **values)
+        return made
 
     @property
     def context(self) -> dict[str, Any]:

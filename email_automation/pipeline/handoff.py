@@ -113,7 +113,7 @@ class HandOff:
         """Begin mails, and write in the same step what is known of others; returns those that may be handed off."""
         turn = ledger.turn(self._done, [self._beginning(letter) for letter in chunk])
         self._forget_known(turn.recorded)
-        return [letter for letter in chunk if letter.row.pk in turn.begun]
+        return [letter for letter in chunk if letter.row.id in turn.begun]
 
     def _beginning(self, letter: letters.Letter) -> ledger.Beginning:
         return letter.row, letter.prepared, self._message.lease

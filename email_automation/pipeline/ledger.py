@@ -210,19 +210,19 @@ def _turn(done: Sequence[Done], beginnings: Sequence[Beginning]) -> Turn:
         changed = writes.change_each([*endings, *begun], now)
         if kind is not None and follows:
             _tell(kind, [change.row.pk for change in endings if change.row.pk in changed])
-    others = [change.row.pk for change in (*endings, *begun) if change.row.pk not in changed]
+    others = [change.row.id for change in (*endings, *begun) if change.row.id not in changed]
     stored = EmailLog.objects.only("status", "claim_token").in_bulk(others) if others else {}
     for change in begun:
-        row = stored.get(change.row.pk)
+        row = stored.get(change.row.id)
         if row is not None and (row.status, row.claim_token) == (words.SENDING, change.columns["claim_token"]):
-            changed.add(row.pk)
-        if change.row.pk in changed:
+            changed.add(row.id)
+        if change.row.id in changed:
             change.row.claim_token = change.columns["claim_token"]
     recorded: list[Outcome | None] = []
     for (row, outcome), change in zip(done, endings, strict=True):
-        ours = row.pk in changed or (row.pk in stored and stored[row.pk].status == change.columns["status"])
+        ours = row.id in changed or (row.id in stored and stored[row.id].status == change.columns["status"])
         recorded.append(writes.as_written(outcome, change.columns) if ours else None)
-    return Turn(recorded, {change.row.pk for change in begun if change.row.pk in changed})
+    return Turn(recorded, {change.row.id for change in begun if change.row.id in changed})
 
 
 def _endings(done: Sequence[Done], now: datetime) -> list[writes.Change]:

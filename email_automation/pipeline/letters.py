@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from edx_ace.channel import Channel
 from edx_ace.channel.file import FileEmailChannel
@@ -99,14 +99,19 @@ def hand_off_in_flight(
 
 
 def _answer(letter: Letter, error: Exception | None) -> Outcome:
-    return _outcome([letter], partial(_repeat, error))
-
-
-def _repeat(error: Exception | None) -> str:
-    """Return or raise what a channel has said already."""
     if error is not None:
-        raise error
-    return ""
+        return _outcome([letter], partial(_repeat, error))
+    _say_sent(letter)
+    return _TAKEN
+
+
+#: What has an answer of its own in flight goes by SMTP, which gives a mail no id.
+_TAKEN: Final = Outcome.sent()
+
+
+def _repeat(error: Exception) -> NoReturn:
+    """Raise what a channel has said already."""
+    raise error
 
 
 def hand_off_together(letters: Sequence[Letter]) -> Outcome:
@@ -157,6 +162,8 @@ def _say_sent(letter: Letter) -> None:
     if ACE_MESSAGE_SENT.has_listeners(letter.channel):
         with contextlib.suppress(Exception):
             send_ace_message_sent_signal(letter.channel, letter.message)
+    if not log.isEnabledFor(logging.INFO):
+        return
     log.info(
         "sent message=%s email_log=%s uuid=%s course_ids=%s",
         letter.message.unique_name,

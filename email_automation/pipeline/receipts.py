@@ -48,7 +48,7 @@ class TooEarly(Exception):
 
 def reference(row: EmailLog) -> str:
     """Return a text that names a row, and no other installation's: a provider's account may serve several."""
-    return f"{row.pk}:{row.message_uuid}"
+    return f"{row.id}:{row.message_uuid}"
 
 
 def row_of(provider_message_id: str, reference_given: str) -> EmailLog | None:

@@ -176,13 +176,13 @@ def _change_by_arrays(changes: Sequence[Change], now: datetime) -> set[int]:
     values: list[Any] = []
     for (statuses, token, names), group in groups.items():
         # In the order of ids, so that two writers of the same rows rarely lock each other out.
-        group.sort(key=lambda change: change.row.pk)
-        first = group[0].columns
-        apart = tuple(name for name in names if any(change.columns[name] != first[name] for change in group))
+        group.sort(key=lambda change: change.row.id)
+        columns = dict(zip(names, zip(*(change.columns.values() for change in group), strict=True), strict=True))
+        apart = tuple(name for name, column in columns.items() if column.count(column[0]) < len(column))
         shared = tuple(name for name in names if name not in apart)
         updates.append(_update(shared, apart, len(statuses)))
-        values += [now, *(first[name] for name in shared), array_literal([change.row.pk for change in group])]
-        values += [array_literal([change.columns[name] for change in group]) for name in apart]
+        values += [now, *(columns[name][0] for name in shared), array_literal([change.row.id for change in group])]
+        values += [array_literal(columns[name]) for name in apart]
         values += [token, *statuses]
     statement = updates[0] if len(updates) == 1 else _together(len(updates)).format(*updates)
     with connection.cursor() as cursor:
