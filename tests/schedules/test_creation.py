@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from courses.models import Course, CourseFlag, CourseMode, Enrollment
 from courses.services import EnrollmentFact, record_enrollment, record_enrollments
 from courses.switches import current_config
-from schedules import services
+from schedules import dates, services
 from schedules.models import (
     DynamicUpgradeDeadlineConfiguration,
     Schedule,
@@ -428,10 +428,14 @@ def queries_for(number: int, courses: list[Course]) -> int:
     return len(captured)
 
 
-def test_that_comes_with_49_others_costs_no_more_queries(site: Site, c: Course, d: Course) -> None:
+def test_that_comes_with_49_others_costs_no_more_queries(
+    site: Site, c: Course, d: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not connection.features.can_return_rows_from_bulk_insert:
         pytest.skip("this database gives ids to single inserts only")
     configure(site, hold_back_ratio=0.5)
+    # Two of any four in a row; by their real fractions all of four are held back now and then, which is less to do.
+    monkeypatch.setattr(dates, "hold_back_fraction", lambda key, user_id, course_key: user_id // 2 % 2)
     for course in (c, d):
         course.highlights_enabled_for_messaging = True
         course.save()
