@@ -122,8 +122,7 @@ def switch_is_active(name: str) -> bool:
 def current_config(model: type[Configuration], **keys: Any) -> Configuration | None:
     """Return the newest row of a configuration model for these keys, or None, in one query."""
     names = [field.attname for field in model._meta.concrete_fields]
-    # mypy takes a class's `__hash__` for that of its instances.
-    rows = _newest(model, tuple(keys.items())).rows()  # type: ignore[arg-type]
+    rows = _newest(model, tuple(keys.items())).rows()  # type: ignore[arg-type]  # takes __hash__ for an instance's
     newest: Configuration | None = model.from_db(model._default_manager.db, names, rows[0]) if rows else None
     return newest
 
