@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from playwright.sync_api import Page
 
 SMALLEST_TARGET = 44
+#: A phone and a desk, by day and by night.
+LOOKS = [(width, dark) for width in (320, 1280) for dark in (False, True)]
 
 _SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -38,6 +41,24 @@ _TARGETS = """() => [...document.querySelectorAll('a, button, input:not([type=hi
   .map(element => (element.closest('label') || element))
   .map(element => [element.textContent.trim().slice(0, 40) || element.outerHTML.slice(0, 80),
     element.getBoundingClientRect().width, element.getBoundingClientRect().height])"""
+
+
+def looks(page: Page) -> Iterator[str]:
+    """Have a page seen narrow and wide, light and dark, and yield what each is called; one visit serves for all."""
+    for width, dark in LOOKS:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        yield f"{width}-{'dark' if dark else 'light'}"
+
+
+def faults(page: Page) -> dict[str, Any]:
+    """What keeps somebody from reading or touching a page, in any of its looks; empty when nothing does."""
+    found: dict[str, Any] = {}
+    for name in looks(page):
+        wider, texts, targets = sideways(page), poor_contrasts(page), small_targets(page)
+        if wider > 0 or texts or targets:
+            found[name] = (wider, texts, targets)
+    return found
 
 
 def sideways(page: Page) -> int:

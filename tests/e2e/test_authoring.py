@@ -16,7 +16,7 @@ from schedules.views import SWITCH
 from tests import factories
 
 from .conftest import OpenPage
-from .look import poor_contrasts, sideways, small_targets
+from .look import faults, sideways
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -328,29 +328,18 @@ class TestLook:
         refused(plain)
         return opened | {"editor": editor, "question": question, "plain": plain}
 
-    @pytest.mark.parametrize(("width", "language"), [(320, "en"), (320, "es"), (320, "fr"), (1280, "en")])
-    def test_nothing_scrolls_sideways_and_every_target_fits_a_finger(
-        self, open_page: OpenPage, course: Course, cookies: Any, width: int, language: str
-    ) -> None:
-        if language != "en":
-            # The pages are the same in every language, but their words are not as long.
-            page = open_page(edit_path(course, 2), width=width, language=language, cookies=cookies, javascript=True)
-            assert sideways(page) <= 0
-            page = open_page(outline_path(course), width=width, language=language, cookies=cookies, javascript=True)
-            assert (sideways(page) <= 0, small_targets(page)) == (True, [])
-            return
-        for name, page in self.states(open_page, course, cookies, width=width).items():
-            assert sideways(page) <= 0, name
-            assert small_targets(page) == [], name
+    def test_every_state_can_be_read_and_touched(self, open_page: OpenPage, course: Course, cookies: Any) -> None:
+        for name, page in self.states(open_page, course, cookies, width=320).items():
             inner = "[...document.querySelectorAll('dialog')].map(box => box.scrollWidth - box.clientWidth)"
             assert all(pixels <= 0 for pixels in page.evaluate(inner)), name
+            assert faults(page) == {}, name
+            assert all(pixels <= 0 for pixels in page.evaluate(inner)), name
 
-    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    def test_every_text_has_contrast(self, open_page: OpenPage, course: Course, cookies: Any, dark: bool) -> None:
-        found = {
-            name: poor_contrasts(page) for name, page in self.states(open_page, course, cookies, dark=dark).items()
-        }
-        assert {name: texts for name, texts in found.items() if texts} == {}
+    @pytest.mark.parametrize("language", ["es", "fr"])
+    def test_longer_words_fit_too(self, open_page: OpenPage, course: Course, cookies: Any, language: str) -> None:
+        for path in (edit_path(course, 2), outline_path(course)):
+            page = open_page(path, width=320, language=language, cookies=cookies, javascript=True)
+            assert faults(page) == {}, path
 
     def test_every_field_has_a_name_and_every_page_one_heading(
         self, open_page: OpenPage, course: Course, cookies: Any

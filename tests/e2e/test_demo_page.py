@@ -16,7 +16,7 @@ from lms.demo import fence, ground
 from tests import factories
 
 from .conftest import OpenPage
-from .look import poor_contrasts, sideways, small_targets
+from .look import faults
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -106,28 +106,17 @@ def test_reloading_presses_nothing_again(open_page: OpenPage) -> None:
 
 class TestLook:
     @pytest.fixture
-    def pressed(self, open_page: OpenPage) -> Any:
-        """Open the page and press a button on it."""
+    def pressed(self, open_page: OpenPage) -> Page:
+        """The page after a button was pressed on it."""
+        page = open_page(PATH, javascript=True)
+        press(page, "Enrol in a course")
+        return page
 
-        def opened(**options: Any) -> Page:
-            page = open_page(PATH, javascript=True, **options)
-            press(page, "Enrol in a course")
-            return page
+    def test_it_can_be_read_and_touched(self, pressed: Page) -> None:
+        assert faults(pressed) == {}
 
-        return opened
-
-    @pytest.mark.parametrize("width", [320, 1000])
-    def test_it_does_not_scroll_sideways_and_every_target_fits_a_finger(self, pressed: Any, width: int) -> None:
-        page = pressed(width=width)
-        assert sideways(page) <= 0
-        assert small_targets(page) == []
-
-    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    def test_every_text_has_contrast(self, pressed: Any, dark: bool) -> None:
-        assert poor_contrasts(pressed(dark=dark)) == []
-
-    def test_it_has_one_heading_and_every_button_is_described(self, pressed: Any) -> None:
-        page = pressed()
+    def test_it_has_one_heading_and_every_button_is_described(self, pressed: Page) -> None:
+        page = pressed
         assert page.locator("h1").count() == page.locator("main").count() == 1
         for button in BUTTONS:
             described = page.get_by_role("button", name=button).get_attribute("aria-describedby")

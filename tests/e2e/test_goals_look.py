@@ -28,7 +28,7 @@ from .goals import (  # noqa: F401 - fixtures
     said,
     visit_fixture,
 )
-from .look import poor_contrasts, sideways, small_targets
+from .look import faults, sideways
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,22 +63,14 @@ class TestLook:
         opened["preview"] = visit("?preview=learner", user=factories.UserFactory(is_staff=True), **options)
         return opened
 
-    @pytest.mark.parametrize(("width", "language"), [(320, "en"), (320, "es"), (320, "fr"), (1280, "en")])
-    def test_case_078_nothing_scrolls_sideways_and_every_target_fits_a_finger(
-        self, visit: Visit, course: Course, ann: Any, width: int, language: str
+    @pytest.mark.parametrize("language", ["en", "es", "fr"])
+    def test_case_078_every_state_can_be_read_and_touched(
+        self, visit: Visit, course: Course, ann: Any, language: str
     ) -> None:
-        for name, page in self.states(visit, course, ann, width=width, language=language).items():
-            assert sideways(page) <= 0, name
-            assert small_targets(page) == [], name
+        for name, page in self.states(visit, course, ann, width=320, language=language).items():
+            assert faults(page) == {}, name
             assert page.locator("h1").count() == page.locator("main").count() == 1, name
-
-    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    def test_case_078_every_text_has_contrast(self, visit: Visit, course: Course, ann: Any, dark: bool) -> None:
-        found = {name: poor_contrasts(page) for name, page in self.states(visit, course, ann, dark=dark).items()}
-        assert {name: texts for name, texts in found.items() if texts} == {}
-
-    def test_texts_of_double_size_fit(self, visit: Visit, course: Course, ann: Any) -> None:
-        for name, page in self.states(visit, course, ann, width=640).items():
+            # Who needs large letters has them twice as large.
             page.evaluate("document.documentElement.style.fontSize = '200%'")
             for width in (640, 320):
                 page.set_viewport_size({"width": width, "height": 800})

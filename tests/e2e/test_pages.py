@@ -16,7 +16,7 @@ from email_automation.models import CourseOptOut, EmailLog, EmailPreference, pac
 from tests import factories
 
 from .conftest import OpenPage
-from .look import poor_contrasts, sideways, small_targets
+from .look import faults, sideways
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -176,15 +176,17 @@ def test_staff_see_the_mail_in_its_frame(
 
 
 class TestLook:
-    @pytest.mark.parametrize(("width", "language"), [(320, "en"), (320, "es"), (320, "fr"), (1280, "en")])
-    def test_no_page_scrolls_sideways(self, open_page: OpenPage, paths: list[str], width: int, language: str) -> None:
-        found = {path: sideways(open_page(path, width=width, language=language, javascript=True)) for path in paths}
-        assert {path: pixels for path, pixels in found.items() if pixels > 0} == {}
-
-    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    def test_every_text_has_contrast(self, open_page: OpenPage, paths: list[str], dark: bool) -> None:
-        found = {path: poor_contrasts(open_page(path, dark=dark, javascript=True)) for path in paths}
-        assert {path: texts for path, texts in found.items() if texts} == {}
+    @pytest.mark.parametrize("language", ["en", "es", "fr"])
+    def test_every_page_can_be_read_and_touched(self, open_page: OpenPage, paths: list[str], language: str) -> None:
+        for path in paths:
+            page = open_page(path, width=320, language=language, javascript=True)
+            assert faults(page) == {}, path
+            assert page.locator("h1").count() == page.locator("main").count() == 1, path
+            nameless = page.evaluate(
+                "[...document.querySelectorAll('input:not([type=hidden]), iframe')]"
+                ".filter(field => !(field.labels?.[0]?.textContent || field.title).trim()).length"
+            )
+            assert nameless == 0, path
 
     def test_dark_mode_is_dark(self, open_page: OpenPage, ann: Any) -> None:
         backgrounds = [
@@ -194,23 +196,6 @@ class TestLook:
             for dark in (False, True)
         ]
         assert backgrounds[0] != backgrounds[1]
-
-    @pytest.mark.parametrize("width", [320, 1280])
-    def test_every_target_fits_a_finger(self, open_page: OpenPage, paths: list[str], width: int) -> None:
-        found = {path: small_targets(open_page(path, width=width, javascript=True)) for path in paths}
-        assert {path: targets for path, targets in found.items() if targets} == {}
-
-    def test_every_field_has_a_name_and_every_page_one_heading_and_a_main(
-        self, open_page: OpenPage, paths: list[str]
-    ) -> None:
-        for path in paths:
-            page = open_page(path, javascript=True)
-            assert page.locator("h1").count() == page.locator("main").count() == 1, path
-            nameless = page.evaluate(
-                "[...document.querySelectorAll('input:not([type=hidden]), iframe')]"
-                ".filter(field => !(field.labels?.[0]?.textContent || field.title).trim()).length"
-            )
-            assert nameless == 0, path
 
     def test_a_page_from_the_right_is_a_mirror(self, open_page: OpenPage, ann: Any) -> None:
         with override_settings(LANGUAGES=[("en", "English"), ("ar", "Arabic")]):
