@@ -33,7 +33,10 @@ class Enrollment(ObservedModel):
                 violation_error_message="This learner already has an enrolment in this course.",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["course", "is_active"], name="courses_enrollment_active")]
+        indexes: ClassVar = [
+            models.Index(fields=["course", "is_active"], name="courses_enrollment_active"),
+            models.Index(fields=["created_at"], name="courses_enrollment_created"),
+        ]
 
     def __str__(self) -> str:
         return f"enrollment {self.pk}"

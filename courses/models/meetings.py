@@ -50,6 +50,7 @@ class Participant(ObservedModel):
                 violation_error_message="This person is already a participant of this meeting.",
             ),
         ]
+        indexes: ClassVar = [models.Index(fields=["left_at"], name="courses_participant_left")]
 
     def __str__(self) -> str:
         return f"participant {self.pk}"

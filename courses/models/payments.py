@@ -53,6 +53,7 @@ class Payment(ObservedModel):
                 violation_error_message="amount: must not be negative.",
             ),
         ]
+        indexes: ClassVar = [models.Index(fields=["paid_at"], name="courses_payment_paid")]
 
     def __str__(self) -> str:
         return f"payment {self.pk}"

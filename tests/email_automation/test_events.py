@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,6 +25,7 @@ from email_automation import consent, tasks, words
 from email_automation.events import HOLD, STOP
 from email_automation.models import EmailLog, EmailQueue, EmailTemplate
 from email_automation.pipeline import dispatch, message, sweep, wake
+from email_automation.pipeline.run import Run
 from tests import factories
 from tests.smtp import Server
 
@@ -176,6 +178,32 @@ def test_the_clock_finds_what_nobody_was_told_of(kind: Kind, ann: Any, course: A
     assert dispatch.run_daily(message.get(kind.name), 1, day=day - timedelta(days=1)).sent == 0
     assert dispatch.run_daily(message.get(kind.name), 1, day=day).sent == 1
     assert dispatch.run_daily(message.get(kind.name), 1, day=day).sent == 0
+
+
+@EACH
+def test_the_clock_looks_up_the_facts_of_its_day(kind: Kind, ann: Any, course: Any) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("plans of PostgreSQL")
+    resolver = message.get(kind.name).resolver()
+    pattern = kind.make(ann, course, announce=False)
+    people = type(ann).objects.bulk_create(type(ann)(username=f"person-{number}") for number in range(3000))
+    facts = []
+    for number, person in enumerate(people):
+        fact = copy.copy(pattern)
+        fact.pk, fact.user, fact.txn_ref = None, person, None
+        setattr(fact, resolver.date_field, NOON - timedelta(hours=8 * number))
+        facts.append(fact)
+    kind.model.objects.all().delete()
+    kind.model.objects.bulk_create(facts)
+    table = kind.model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {table}")
+    due = resolver.eligible(Run.starting(kind.name, 1, day=NOON.date()))
+    assert len(due) == 2
+    # Three a day of years: PostgreSQL chooses by itself what costs least.
+    (index,) = (index.name for index in kind.model._meta.indexes if index.fields == [resolver.date_field])
+    assert index in due.explain()
+    assert f"Seq Scan on {table}" not in due.explain()
 
 
 @EACH
