@@ -133,7 +133,7 @@ def mark_sent(rows: Sequence[EmailLog]) -> None:
     by_week: dict[date, list[Pair]] = defaultdict(list)
     for row in rows:
         week_start = _week_of(row.occasion)
-        if row.status == words.SENT and week_start and row.course_id is not None and not row.is_test:
+        if row.status in words.HANDED_OFF and week_start and row.course_id is not None and not row.is_test:
             by_week[week_start].append((row.recipient_id, row.course_id))
     for week, pairs in by_week.items():
         of_pairs: Any = any_of(pairs, attnames=["user_id", "course_id"])

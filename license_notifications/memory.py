@@ -160,10 +160,14 @@ def _finish_alike(mails: Sequence[EmailLog]) -> None:
 
 
 def _claimed_for(mails: Sequence[EmailLog]) -> QuerySet[NotificationTimestamp]:
-    """Return the rows that were claimed for these mails, each by its own try."""
+    """Return the rows that were claimed for these mails of one status, each by its own try.
+
+    What went out, as its provider has reported since, was told after all, also where it seemed to have failed.
+    """
     tried = [Occasion.parsed(mail.occasion) for mail in mails]
     keys = [(each.ecu_id, each.kind, each.plan_uuid, each.slot, each.attempt) for each in tried]
-    return NotificationTimestamp.objects.filter(any_of(keys, attnames=TRY), state=CLAIMED)
+    states = (CLAIMED, UNKNOWN, FAILED) if mails[0].status in words.HANDED_OFF else (CLAIMED,)
+    return NotificationTimestamp.objects.filter(any_of(keys, attnames=TRY), state__in=states)
 
 
 def _supersede(rows: Sequence[NotificationTimestamp]) -> None:

@@ -239,19 +239,9 @@ def _tell(kind: type[MessageType], ids: Sequence[int]) -> None:
         kind.on_finish(ended)
 
 
-def begin(row: EmailLog, prepared: Prepared, *, lease: timedelta) -> bool:
-    """Turn a leased row to `sending`. False: it was withdrawn or taken over, and must not be handed off."""
-    return row.pk in begin_all([(row, prepared, lease)])
-
-
 def begin_all(beginnings: Sequence[Beginning]) -> set[int]:
     """Turn leased rows to `sending`, in one statement, and return the ids of those that may be handed off."""
     return turn([], beginnings).begun
-
-
-def finish(row: EmailLog, outcome: Outcome) -> Outcome | None:
-    """Write one mail's outcome, and return it as the row has it."""
-    return finish_all([(row, outcome)])[0]
 
 
 def finish_all(done: Sequence[Done]) -> list[Outcome | None]:
@@ -358,7 +348,8 @@ def resolve_doubts() -> dict[str, int]:
 def report(receipt: receipts.Receipt) -> tuple[EmailLog, bool] | None:
     """Write down what a provider says of a mail, and return its row and whether its status changed; None: not ours.
 
-    Raises receipts.TooEarly while the mail is being handed off.
+    Where that settles a doubt, the mail's app is told in the same transaction. Raises receipts.TooEarly while the mail
+    is being handed off.
     """
     found = receipts.row_of(receipt.provider_message_id, receipt.reference)
     if found is None:
@@ -371,6 +362,10 @@ def report(receipt: receipts.Receipt) -> tuple[EmailLog, bool] | None:
         columns = receipts.columns(row, receipt, now=now)
         if columns:
             EmailLog.objects.filter(pk=row.pk).update(updated_at=now, **columns)
+        if "status" in columns and row.status not in words.HANDED_OFF:
+            for kind in messages.all_messages():
+                if row.email_type == kind.NAME and kind.wants_on_finish():
+                    _tell(kind, [row.pk])
     return row, "status" in columns
 
 

@@ -130,7 +130,11 @@ class MessageType(AceMessageType):  # type: ignore[misc]  # edx_ace has no type 
 
     @classmethod
     def on_finish(cls, rows: Sequence[EmailLog]) -> None:
-        """Follow outcomes, inside the ledger's own transaction."""
+        """Follow outcomes, inside the ledger's own transaction.
+
+        A mail that was told as a doubt or a failure may be told again, as handed off, once a provider's report has
+        settled it. Its status is then what the report says, one of `words.HANDED_OFF`.
+        """
 
     @classmethod
     def retry_delay(cls, attempts: int) -> timedelta:

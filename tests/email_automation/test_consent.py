@@ -217,7 +217,7 @@ def test_a_leased_row_is_withdrawn_too_and_cannot_be_begun(ann: Any) -> None:
     row = planned(ann)
     (leased,) = ledger.lease([row.pk])
     consent.opt_out(ann.pk, "reminder", source="one-click")
-    assert not ledger.begin(leased, prepared(ann), lease=timedelta(seconds=300))
+    assert ledger.begin_all([(leased, prepared(ann), timedelta(seconds=300))]) == set()
     row.refresh_from_db()
     assert row.status == "skipped"
 
@@ -251,7 +251,7 @@ def test_no_mail_about_a_course_puts_leased_rows_back_once(ann: Any) -> None:
     row.refresh_from_db()
     assert (row.status, row.lease_expires_at) == ("pending", None)
     assert row.claim_token != leased.claim_token
-    assert not ledger.begin(leased, prepared(ann), lease=timedelta(seconds=300))
+    assert ledger.begin_all([(leased, prepared(ann), timedelta(seconds=300))]) == set()
     assert [again.pk for again in ledger.lease([row.pk])] == [row.pk]
 
 

@@ -28,7 +28,7 @@ from email_automation.pipeline.policy import Addressee
 from tests import factories
 
 from .test_admin import log_row
-from .test_ledger import SENT, begun, leased, prepared
+from .test_ledger import SENT, begin, begun, finish, leased, prepared
 from .test_ledger_races import at_once
 
 pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
@@ -138,11 +138,11 @@ def test_it_is_all_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_mail_in_a_workers_hand_ends_without_a_trace() -> None:
     first, second = leased(2)
-    assert ledger.begin(first, prepared(first), lease=timedelta(minutes=5))
+    assert begin(first)
     erasure.erase(first.recipient_id)
     turn = ledger.turn([(first, SENT)], [(second, prepared(second), timedelta(minutes=5))])
     assert turn == ([None], {second.pk})
-    assert ledger.finish(second, SENT) == SENT
+    assert finish(second, SENT) == SENT
     assert set(EmailLog.objects.values_list("pk", flat=True)) == {second.pk}
     assert ledger.resolve_doubts() == {"unknown": 0, "resent": 0}
 
@@ -150,7 +150,7 @@ def test_a_mail_in_a_workers_hand_ends_without_a_trace() -> None:
 def test_a_mail_that_was_leased_is_not_begun_any_more() -> None:
     (row,) = leased()
     erasure.erase(row.recipient_id)
-    assert not ledger.begin(row, prepared(row), lease=timedelta(minutes=5))
+    assert not begin(row)
     assert delivery.deliver([row.pk]) == {}
     assert sweep.sweep()[words.SENT] == 0
 
@@ -162,7 +162,7 @@ def test_a_worker_and_an_erasure_that_meet_both_end() -> None:
         (row,) = begun()
         person = row.recipient
         outcomes = at_once(
-            lambda row=row: ledger.finish(row, SENT),
+            lambda row=row: finish(row, SENT),
             lambda person=person: erasure.erase(person.pk),
             lambda person=person: consent.opt_out(person.pk, "goal", source="one-click"),
         )

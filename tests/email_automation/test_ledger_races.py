@@ -15,7 +15,7 @@ from email_automation.models import EmailLog, EmailPreference
 from email_automation.pipeline import delivery, ledger
 from tests.factories import UserFactory, platform_site
 
-from .test_ledger import KIND, LEASE, SENT, Step, begin, begun, claim, follow, leased, prepared, silence, status
+from .test_ledger import KIND, LEASE, SENT, Step, begin, begun, claim, finish, follow, leased, prepared, silence, status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,7 +126,7 @@ def test_the_truth_and_a_doubt_that_meet_end_with_the_truth() -> None:
     for _ in range(5):
         (row,) = begun()
         silence(row)
-        at_once(lambda: ledger.finish(row, SENT), ledger.resolve_doubts)  # noqa: B023
+        at_once(lambda: finish(row, SENT), ledger.resolve_doubts)  # noqa: B023
         assert status(row) == words.SENT
 
 

@@ -28,7 +28,7 @@ from email_automation.models import log as log_module
 from email_automation.pipeline import ledger, receipts, waiting
 from tests.factories import UserFactory, platform_site
 
-from .test_ledger import SENT, begun, claim, leased, prepared, silence
+from .test_ledger import KIND, SENT, begin, begun, claim, finish, leased, silence
 from .test_ledger_races import at_once
 
 pytestmark = [
@@ -313,7 +313,7 @@ class TestHandOff:
         assert post(client, body) == 503
         assert stored(log).status == words.SENDING
         assert counts() == {}
-        ledger.finish(log, SENT)
+        finish(log, SENT)
         assert post(client, body) == 200
         assert stored(log).status == words.DELIVERED
 
@@ -322,7 +322,7 @@ class TestHandOff:
         silence(log)
         event(EventType.DELIVERED, message_id="new", metadata={METADATA_KEY: receipts.reference(log)})
         assert stored(log).status == words.DELIVERED
-        assert ledger.finish(log, SENT) is None
+        assert finish(log, SENT) is None
         assert ledger.resolve_doubts() == {"unknown": 0, "resent": 0}
         assert stored(log).status == words.DELIVERED
 
@@ -331,7 +331,58 @@ class TestHandOff:
         EmailLog.objects.filter(pk=log.pk).update(doubts=1, attempts=1)
         event(EventType.SENT, message_id="new", metadata={METADATA_KEY: receipts.reference(log)})
         assert stored(log).status == words.SENT
-        assert not ledger.begin(log, prepared(log), lease=timedelta(minutes=5))
+        assert not begin(log)
+
+
+class TestFollowers:
+    """The app of a mail, which follows what becomes of it."""
+
+    @pytest.fixture
+    def told(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+        heard: list[tuple[int, str]] = []
+
+        def follow_rows(cls: Any, rows: Any) -> None:
+            assert connection.in_atomic_block
+            heard.extend((row.pk, row.status) for row in rows)
+
+        monkeypatch.setattr(KIND, "on_finish", classmethod(follow_rows))
+        return heard
+
+    @pytest.mark.parametrize(
+        ("status", "fields"),
+        [(words.UNKNOWN, {"doubts": 1}), (words.FAILED, {"doubts": 1}), (words.PENDING, {"attempts": 1})],
+        ids=["unknown", "given up", "waiting again"],
+    )
+    def test_it_hears_of_a_doubt_that_a_report_settles_and_of_nothing_after_it(
+        self, told: list[tuple[int, str]], status: str, fields: dict[str, int]
+    ) -> None:
+        log = row(status, **fields)
+        event(EventType.DELIVERED)
+        assert told == [(log.pk, words.DELIVERED)]
+        event(EventType.OPENED)
+        event(EventType.DELIVERED)
+        assert told == [(log.pk, words.DELIVERED)]
+
+    def test_it_knows_already_what_was_sent(self, told: list[tuple[int, str]]) -> None:
+        row()
+        event(EventType.BOUNCED, reject_reason=RejectReason.INVALID)
+        assert told == []
+
+    def test_another_app_hears_nothing(self, told: list[tuple[int, str]]) -> None:
+        log = row(words.UNKNOWN, doubts=1, email_type="recurringnudge_day10")
+        event(EventType.DELIVERED)
+        assert (stored(log).status, told) == (words.DELIVERED, [])
+
+    def test_a_report_that_it_cannot_follow_is_asked_for_again(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(cls: Any, rows: Any) -> None:
+            raise DatabaseError
+
+        log = row(words.UNKNOWN, doubts=1)
+        monkeypatch.setattr(KIND, "on_finish", classmethod(fail))
+        assert post(client) == 503
+        assert stored(log).status == words.UNKNOWN
 
 
 class TestConsent:
@@ -493,13 +544,13 @@ class TestRaces:
     def test_a_report_a_worker_and_an_opt_out_of_one_person_do_not_lock_each_other_out(self) -> None:
         for number in range(5):
             first, second = leased(2)
-            ledger.begin(first, prepared(first), lease=timedelta(minutes=5))
-            ledger.finish(first, SENT)
+            begin(first)
+            finish(first, SENT)
             EmailLog.objects.filter(pk=first.pk).update(provider_message_id=f"id-{number}")
             EmailLog.objects.filter(pk=second.pk).update(recipient=first.recipient)
             at_once(
                 lambda number=number: event(EventType.COMPLAINED, message_id=f"id-{number}"),
-                lambda second=second: ledger.begin(second, prepared(second), lease=timedelta(minutes=5)),
+                lambda second=second: begin(second),
                 lambda first=first: consent.opt_out(first.recipient_id, "reminder", source="one-click"),
             )
             assert stored(first).status == words.COMPLAINED

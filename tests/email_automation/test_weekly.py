@@ -21,7 +21,7 @@ from courses.models import ContentItem, Course, Enrollment
 from email_automation import consent, progress, setup, tasks, words
 from email_automation.events import HOLD, STOP
 from email_automation.models import EmailLog, EmailQueue, MessageRun, WeeklyProgressReport
-from email_automation.pipeline import dispatch, message, sweep
+from email_automation.pipeline import dispatch, ledger, message, receipts, sweep
 from email_automation.weeks import Week
 from tests import factories
 
@@ -207,6 +207,14 @@ class TestWhoIsReportedTo:
         assert run().sent == 2
         assert {sent.to[0] for sent in mail.outbox} == {ann.email}
         assert WeeklyProgressReport.objects.filter(user=ann, email_sent=True).count() == 2
+
+    def test_a_mail_in_doubt_that_its_provider_reports_was_sent(self, course: Any, ann: Any) -> None:
+        run()
+        log = EmailLog.objects.get()
+        EmailLog.objects.update(status=words.UNKNOWN, doubts=1)
+        WeeklyProgressReport.objects.update(email_sent=False)
+        ledger.report(receipts.Receipt(word=words.OPENED, at=timezone.now(), reference=receipts.reference(log)))
+        assert the_report().email_sent
 
     def test_figures_are_kept_of_whoever_does_not_want_the_mail(self, course: Any, ann: Any) -> None:
         consent.opt_out(ann.pk, "progress", source="test")

@@ -11,8 +11,9 @@ import pytest
 from django.core.management import call_command
 
 from courses import alerts
+from email_automation import words
 from email_automation.models import EmailLog, MessageRun
-from email_automation.pipeline import ledger
+from email_automation.pipeline import ledger, receipts
 from license_notifications.models import (
     RUN_NAME,
     EnterpriseAdmin,
@@ -143,6 +144,29 @@ def test_a_mail_in_doubt_is_sent_once_more_by_the_next_run_and_then_never(scene:
     assert ("warning", "threshold_75 sent again: the mail before was in doubt") in told_of(second)
     with scene.nothing_more():
         scene.run(days=1)
+
+
+@pytest.mark.parametrize("allocated", [8, 10])
+def test_a_mail_in_doubt_that_its_service_reports_is_not_sent_again(scene: Scene, allocated: int) -> None:
+    scene.enterprise(10, allocated)
+    scene.braze.fail_next(1, status=200, body="<html>", accept=True)
+    scene.run()
+    mail, row = EmailLog.objects.get(), NotificationTimestamp.objects.get(state="unknown")
+    ledger.report(receipts.Receipt(word=words.DELIVERED, at=scene.now, reference=receipts.reference(mail)))
+    row.refresh_from_db()
+    assert (row.state, row.resends, row.last_sent_at, row.last_error) == ("sent", 0, mail.instant, "")
+    with scene.nothing_more():
+        scene.run(days=1)
+
+
+def test_a_report_of_an_earlier_try_says_nothing_of_the_next(scene: Scene) -> None:
+    scene.enterprise(10, 8)
+    scene.braze.fail_next(2, status=200, body="<html>", accept=True)
+    scene.run()
+    scene.run(days=1)
+    earlier = EmailLog.objects.earliest("pk")
+    ledger.report(receipts.Receipt(word=words.DELIVERED, at=scene.now, reference=receipts.reference(earlier)))
+    assert scene.row("threshold_75").state == "unknown"
 
 
 def test_a_worker_that_fell_silent_leaves_a_mail_in_doubt(scene: Scene, monkeypatch: Any) -> None:

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from email_automation.models import EmailLog, EmailQueue
-from email_automation.pipeline import dispatch, message, sweep
+from email_automation.pipeline import dispatch, ledger, message, receipts, sweep
 from subsidy_requests import notices, services
 from subsidy_requests.messages import VARIABLES
 from subsidy_requests.models import ApprovalItem, ApprovalWindow, DeclineNotice
@@ -262,6 +262,19 @@ def test_a_mail_in_doubt_is_no_end_of_the_window(codes: Scene) -> None:
     row = EmailLog(target_id=window.pk, status="pending")
     notices.followed(ApprovalWindow, [row])
     assert fresh(window).state == "open"
+
+
+def test_a_mail_in_doubt_that_its_provider_reports_was_sent(codes: Scene) -> None:
+    with at(NOON):
+        fulfil(codes, "edX+A")
+    with at(NOON + timedelta(minutes=10)):
+        assert len(swept()) == 1
+    window, log = ApprovalWindow.objects.get(), EmailLog.objects.get()
+    EmailLog.objects.update(status="unknown", doubts=1)
+    notices.followed(ApprovalWindow, EmailLog.objects.all())
+    assert fresh(window).state == "failed"
+    ledger.report(receipts.Receipt(word="delivered", at=timezone.now(), reference=receipts.reference(log)))
+    assert (fresh(window).state, fresh(window).reason) == ("sent", "")
 
 
 def test_the_moment_of_a_grant_is_that_of_its_item(codes: Scene) -> None:
