@@ -42,14 +42,18 @@ class EmailBody(models.Model):
         return str(self.digest)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Body:
-    """A body as Python values: the parts and headers of a mail in pieces, and how each person's texts usually start."""
+    """A body as Python values: the parts and headers of a mail in pieces, and how each person's texts usually start.
+
+    `is_kept` says that the log has it.
+    """
 
     day: datetime.date
     parts: Mapping[str, Pieces]
     headers: Mapping[str, Pieces]
     starts: Sequence[str]
+    is_kept: bool = False
 
     @classmethod
     def of(
@@ -69,7 +73,7 @@ class Body:
 
     @property
     def as_json(self) -> str:
-        """The body for `EmailBody.packed`. As long as a mail, so not kept."""
+        """The body for `EmailBody.packed`. As long as a mail, so made anew each time."""
         return _as_json({"parts": self.parts, "headers": self.headers, "starts": self.starts})
 
     @cached_property

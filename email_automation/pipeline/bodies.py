@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -22,22 +22,35 @@ GRACE = timedelta(days=2)
 
 def difference(
     filled: Filled, message_uuid: UUID, *, subject: str, headers: Mapping[str, str], today: date
-) -> bytes | None:
-    """Return the content of a mail that was filled in, and see to it that its body is kept; None: keep it whole.
+) -> tuple[bytes, Body] | None:
+    """Return the content of a mail that was filled in, and the body it refers to; None: keep it whole.
 
-    Those of the first person of a cohort are: a body holds nothing that is one person's own, and many cohorts have one
-    mail, for which a body would take more than it saves.
+    The body has to be in the log, see `keep`, before a row refers to it. Mails of the first person of a cohort are kept
+    whole: a body holds nothing that is one person's own, and many cohorts have one mail, for which a body would take
+    more than it saves.
     """
     shape, texts, uuid = filled.shape, filled.texts.plain, str(message_uuid)
     parts = shape.kept_parts
     if parts is None or not shape.is_shared:
         return None
     if shape.body is None or shape.body.day != today:
-        body = Body.of(parts, headers, texts, uuid, day=today)
-        row = EmailBody(digest=body.digest, day=today, packed=pack_text(body.as_json))
-        insert_if_absent(EmailBody, [row], unique_field="digest")
-        shape.body = body
-    return shape.body.difference(texts, uuid, subject=subject, headers=headers)
+        shape.body = Body.of(parts, headers, texts, uuid, day=today)
+    body = shape.body
+    return body.difference(texts, uuid, subject=subject, headers=headers), body
+
+
+def keep(wanted: Iterable[Body | None]) -> None:
+    """See to it that the log has these bodies. New ones are written together: there may be one for every two mails."""
+    new = [body for body in wanted if body is not None and not body.is_kept]
+    if not new:
+        return
+    by_digest = {body.digest: body for body in new}
+    rows = [
+        EmailBody(digest=digest, day=body.day, packed=pack_text(body.as_json)) for digest, body in by_digest.items()
+    ]
+    insert_if_absent(EmailBody, rows, unique_field="digest")
+    for body in new:
+        body.is_kept = True
 
 
 def prune() -> int:

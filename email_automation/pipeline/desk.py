@@ -27,6 +27,7 @@ from ..channels.braze import CAMPAIGN, Campaign
 from ..channels.mail import REFERENCE, document
 from ..conf import setting
 from ..models import EmailLog, EmailTemplate, pack_content
+from ..models.body import Body
 from ..templating import stored
 from . import bodies, cohort, receipts
 from .context import Context, Contexts, language_of
@@ -78,15 +79,16 @@ class Desk:
     def prepare(self, row: EmailLog, draft: Draft, person: Verdict) -> Letter | Outcome:
         """Take one draft through ACE's policies, channel choice and rendering; an Outcome where that ends early."""
         try:
-            content = self._contexts.of(draft, person, row.message_uuid)
-            letter = self._ace_message(row, draft, person, content)
+            context = self._contexts.of(draft, person, row.message_uuid)
+            letter = self._ace_message(row, draft, person, context)
             if any(ChannelType.EMAIL in policy.check(letter).deny for policy in ace_policy.policies()):
                 return Outcome.skipped(words.REFUSED_CHANNEL)
             channel = get_channel_for_message(ChannelType.EMAIL, letter)
             with _template(draft):
                 alone = self._run.is_test or draft.template_id is not None
-                rendered = presentation.render(channel, letter) if alone else cohort.rendered(channel, letter, content)
-            prepared = self._prepared(channel, letter, rendered, draft)
+                rendered = presentation.render(channel, letter) if alone else cohort.rendered(channel, letter, context)
+            subject = headers.clean(rendered.subject)
+            content, body = self._content(letter, rendered, subject) if self._keeps_content else (None, None)
         except UnsupportedChannelError as error:
             return Outcome(status=words.PENDING, reason="no_channel", detail=str(error), ours=True)
         except TemplateDoesNotExist as error:
@@ -97,16 +99,26 @@ class Desk:
             log.error("email_log=%s message=%s could not be rendered: %s", row.pk, self._message.label(), trace(error))
             detail = f"{type(error).__name__}: {error}"
             return Outcome(status=words.PENDING, reason="render_error", detail=detail, ours=True)
-        return Letter(row, letter, rendered, channel, prepared, draft.course_keys)
+        prepared = Prepared(
+            to_address=letter.recipient.email_address,
+            course_id=draft.course_id,
+            enrollment_id=draft.enrollment_id,
+            payment_id=draft.payment_id,
+            channel=_name_of(channel),
+            subject=subject,
+            message_id=letter.headers["Message-ID"],
+            content=content,
+        )
+        return Letter(row, letter, rendered, channel, prepared, draft.course_keys, body)
 
-    def _ace_message(self, row: EmailLog, draft: Draft, person: Verdict, content: Context) -> Message:
+    def _ace_message(self, row: EmailLog, draft: Draft, person: Verdict, context: Context) -> Message:
         # Planning may be hours ago: a changed account is mailed where it is now.
         address = row.to_address if self._run.is_test else person.address
         return self._pattern.with_values(
             uuid=row.message_uuid,
             recipient=Recipient(draft.user_id, address),
             expiration_time=row.expires_at,
-            _context=partial(content.of, row.message_uuid),
+            _context=partial(context.of, row.message_uuid),
             language=language_of(draft),
             options={
                 **self._options,
@@ -115,7 +127,7 @@ class Desk:
                 **self._campaign(draft),
             },
             headers=self._headers.for_mail(
-                row.message_uuid, str(content.personal["unsubscribe_url",]), self._message.headers(draft)
+                row.message_uuid, str(context.personal["unsubscribe_url",]), self._message.headers(draft)
             ),
         )
 
@@ -136,20 +148,8 @@ class Desk:
             ),
         }
 
-    def _prepared(self, channel: Channel, letter: Message, rendered: RenderedEmail, draft: Draft) -> Prepared:
-        subject = headers.clean(rendered.subject)
-        return Prepared(
-            to_address=letter.recipient.email_address,
-            course_id=draft.course_id,
-            enrollment_id=draft.enrollment_id,
-            payment_id=draft.payment_id,
-            channel=_name_of(channel),
-            subject=subject,
-            message_id=letter.headers["Message-ID"],
-            content=self._content(letter, rendered, subject) if self._keeps_content else None,
-        )
-
-    def _content(self, letter: Message, rendered: RenderedEmail, subject: str) -> bytes:
+    def _content(self, letter: Message, rendered: RenderedEmail, subject: str) -> tuple[bytes, Body | None]:
+        """Return what the log keeps of a mail, and the body that this refers to."""
         reply_to = letter.options["reply_to"]
         said = {
             "From": headers.sender({"from_address": letter.options["from_address"]}, rendered.from_name),
@@ -160,9 +160,13 @@ class Desk:
             kept = bodies.difference(rendered, letter.uuid, subject=subject, headers=said, today=self._today)
             if kept is not None:
                 return kept
-        return pack_content(
-            {"subject": subject, "html": document(rendered, letter.language), "text": rendered.body, "headers": said}
-        )
+        whole = {
+            "subject": subject,
+            "html": document(rendered, letter.language),
+            "text": rendered.body,
+            "headers": said,
+        }
+        return pack_content(whole), None
 
 
 class _Message(Message):  # type: ignore[misc]  # edx_ace has no type information

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .. import consent, words
 from ..models import EmailLog
-from . import ledger, letters
+from . import bodies, ledger, letters
 from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, Tally
 
@@ -111,12 +111,13 @@ class HandOff:
 
     def _begun(self, chunk: Sequence[letters.Letter]) -> list[letters.Letter]:
         """Begin mails, and write in the same step what is known of others; returns those that may be handed off."""
-        turn = ledger.turn(self._done, [self._beginning(letter) for letter in chunk])
+        turn = ledger.turn(self._done, self._beginnings(chunk))
         self._forget_known(turn.recorded)
         return [letter for letter in chunk if letter.row.id in turn.begun]
 
-    def _beginning(self, letter: letters.Letter) -> ledger.Beginning:
-        return letter.row, letter.prepared, self._message.lease
+    def _beginnings(self, chunk: Sequence[letters.Letter]) -> list[ledger.Beginning]:
+        bodies.keep(letter.body for letter in chunk)
+        return [(letter.row, letter.prepared, self._message.lease) for letter in chunk]
 
     def _finish(self) -> None:
         if self._done:
@@ -130,7 +131,7 @@ class HandOff:
 
     def _send_together(self, bundle: Sequence[letters.Letter]) -> None:
         """Hand the mails of a bundle off in one call: all begun in one write, all finished in one transaction."""
-        begun = ledger.begin_all([self._beginning(letter) for letter in bundle])
+        begun = ledger.begin_all(self._beginnings(bundle))
         going = [letter for letter in bundle if letter.row.pk in begun]
         if going:
             outcome = letters.hand_off_together(going)

@@ -30,6 +30,7 @@ from .. import words
 from ..channels.braze import CAMPAIGN
 from ..channels.errors import DeliveryInDoubt, ProviderUnreachable, RecipientRefused
 from ..models import EmailLog
+from ..models.body import Body
 from .ledger import Prepared
 from .message import MessageType
 from .outcome import UNREACHABLE, Outcome, trace
@@ -38,7 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class Letter(NamedTuple):
-    """One mail, rendered and ready: its row, the ACE message, and the channel that takes it."""
+    """One mail, rendered and ready: its row, the ACE message, and the channel that takes it.
+
+    `body` is what its content in the log refers to, if it does.
+    """
 
     row: EmailLog
     message: Message
@@ -46,6 +50,7 @@ class Letter(NamedTuple):
     channel: Channel
     prepared: Prepared
     course_keys: tuple[str, ...] = ()
+    body: Body | None = None
 
 
 def goes_together(message: type[MessageType], letter: Letter) -> bool:

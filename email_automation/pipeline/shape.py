@@ -61,7 +61,7 @@ class Shape:
         self._parts: tuple[mime.PartTemplate, mime.PartTemplate] | None = None
         #: The document and the text in pieces, as the log keeps them; None where they differ by more than the texts.
         self.kept_parts: dict[str, Pieces] | None = None
-        #: What the log keeps of the cohort already.
+        #: What the log keeps of the cohort.
         self.body: Body | None = None
         #: Whether two people have got a mail of it; before, what the mails have in common may be one person's own.
         self.is_shared = False

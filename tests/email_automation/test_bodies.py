@@ -11,6 +11,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.sites.models import Site
 from django.core.mail import EmailMultiAlternatives
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from email_automation.models import EmailBody, EmailLog
 from email_automation.models.body import Body, refers_to, restored
 from email_automation.models.content import unpack_content
-from email_automation.pipeline import cohort, dispatch, ledger, message, sweep
+from email_automation.pipeline import bodies, cohort, dispatch, ledger, message, sweep
 from tests.message_factories import FACTORIES
 
 DAY = date(2017, 8, 1)
@@ -128,6 +130,37 @@ def test_another_day_has_a_body_of_its_own(site: Site, monkeypatch: pytest.Monke
         tomorrow.date(),
     ]
     assert all(row.stored_content() for row in EmailLog.objects.all())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("number", [1, 50])
+def test_new_bodies_are_written_in_one_statement_and_once(number: int) -> None:
+    made = [Body.of({"text": [f"body {each}"]}, {}, [], UUID, day=DAY) for each in range(number)]
+    again = Body.of({"text": ["body 0"]}, {}, [], UUID, day=DAY)
+    with CaptureQueriesContext(connection) as queries:
+        bodies.keep([None, *made, *made, again])
+    assert len([each for each in queries if each["sql"].startswith("INSERT")]) == 1
+    assert sorted(EmailBody.objects.values_list("digest", flat=True)) == sorted(body.digest for body in made)
+    with CaptureQueriesContext(connection) as queries:
+        bodies.keep([*made, again])
+    assert len(queries) == 0
+    # Another worker's, which does not know that the log has it.
+    bodies.keep([Body.of({"text": ["body 0"]}, {}, [], UUID, day=DAY)])
+    assert EmailBody.objects.count() == number
+
+
+def test_a_body_is_in_the_log_before_a_row_refers_to_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, referred = ledger.turn, []
+
+    def watched(done: Any, beginnings: Any) -> Any:
+        for _, prepared, _ in beginnings:
+            if digest := refers_to(prepared.content):
+                referred.append(EmailBody.objects.filter(digest=digest).exists())
+        return turn(done, beginnings)
+
+    monkeypatch.setattr(ledger, "turn", watched)
+    send(NUDGE, site, 4)
+    assert referred == [True] * 3
 
 
 def test_a_learner_is_forgotten_with_the_row(site: Site) -> None:
