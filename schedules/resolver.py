@@ -147,6 +147,7 @@ class ScheduleResolver(Resolver):
     date_field: ClassVar[str]
     window: ClassVar[Condition]
     user_path = "enrollment__user_id"
+    content_path = "enrollment__course_id"
     asks_course_opt_outs = True
     #: The reason of a skip when `shared` finds nothing to say.
     nothing_to_say: ClassVar[str] = ""

@@ -22,6 +22,7 @@ class EnrollmentResolver(FactResolver):
 
     message_name = "enrollment"
     date_field = "created_at"
+    content_path = "course_id"
     conditions = (
         happened_on_run_day("created_at", "The learner enrolled"),
         Condition("active_enrollment", Q(is_active=True), "The enrolment is active"),

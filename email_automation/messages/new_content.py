@@ -44,6 +44,7 @@ class NewContentResolver(FactResolver):
     """Learners of courses that have something new: the target is the enrolment, the occasion the announcement."""
 
     message_name = NAME
+    content_path = "course_id"
     conditions = (
         Condition("something_new", _news, "Content of the course was published on the run day, and not announced yet"),
         Condition("active_enrollment", Q(is_active=True), "The enrolment is active"),

@@ -163,7 +163,7 @@ def lease(log_ids: Sequence[int], *, held: Collection[UUID | None] = (), briefly
         if len(found) < len(log_ids):
             known = {pk for pk, *_ in found}
             found += _leased([pk for pk in log_ids if pk not in known], token, now=now, held=held)
-        taken = waiting.in_order(found)
+        taken = waiting.in_order(found, log_ids)
     for row in taken:
         row.worker_token = token
     return taken

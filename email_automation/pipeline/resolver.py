@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from django.contrib.sites.models import Site
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from courses import sites
 from courses.bulk import slices
@@ -103,6 +103,9 @@ class Resolver:
     user_path: ClassVar[str] = "user_id"
     #: Further fields of a row that `occasion` needs.
     occasion_paths: ClassVar[tuple[str, ...]] = ()
+    #: The field of a row that decides most of what its mail says. Mails that say the same then lie together and are
+    #: rendered once, however many others a run has.
+    content_path: ClassVar[str] = ""
 
     def rows(self) -> QuerySet[Any]:
         """Return every row that could ever matter, unfiltered."""
@@ -142,9 +145,17 @@ class Resolver:
         return [condition for condition in self.conditions if condition.name not in self.planning_only]
 
     def audience(self, run: Run) -> Iterator[list[AudienceRow]]:
-        """Yield everyone who is due, in pages ordered by target, from one statement."""
-        found = _streamed(self._keys(self.eligible(run)).order_by(self.target_path))
-        for page in slices(found, self.page or AUDIENCE_PAGE):
+        """Yield everyone who is due, in pages, from one statement.
+
+        In the order of `content_path`, if there is one, and of targets. A target that several rows are about comes
+        where the first of them would.
+        """
+        keys = self._keys(self.eligible(run))
+        if self.content_path:
+            keys = keys.annotate(content=Min(self.content_path)).order_by("content", self.target_path)
+        else:
+            keys = keys.order_by(self.target_path).distinct()
+        for page in slices(_streamed(keys), self.page or AUDIENCE_PAGE):
             yield [self.audience_row(run, row) for row in page]
 
     def failing(self, run: Run, target_ids: Sequence[int]) -> dict[int, str]:
@@ -179,18 +190,19 @@ class Resolver:
 
     def occasions(self, run: Run, user_id: int) -> list[AudienceRow]:
         """Return what this run could be about for one person, due or not."""
-        found = self._keys(self.among(run, **{self.user_path: user_id}))
+        found = self._keys(self.among(run, **{self.user_path: user_id})).distinct()
         return [self.audience_row(run, row) for row in found]
 
     def _keys(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         paths = dict.fromkeys((self.target_path, self.user_path, *self.occasion_paths))
-        return rows.values_list(*paths).distinct()
+        return rows.values_list(*paths)
 
     def audience_row(self, run: Run, row: Sequence[Any]) -> AudienceRow:
         """Return what a row of target, user and `occasion_paths` stands for."""
         # The user may be the target, and is then selected once.
         user_at = int(self.user_path != self.target_path)
-        return AudienceRow(row[0], row[user_at], self.occasion(run, row[0], *row[1 + user_at :]))
+        end = 1 + user_at + len(self.occasion_paths)
+        return AudienceRow(row[0], row[user_at], self.occasion(run, row[0], *row[1 + user_at : end]))
 
 
 def site_of(run: Run) -> Site:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -94,11 +93,14 @@ def held_by(token: UUID, log_ids: Sequence[int]) -> list[reading.Values]:
     return reading.of(EmailLog.objects.filter(claim_token=token, status=words.PENDING), log_ids, READ)
 
 
-def in_order(found: Iterable[tuple[Any, ...]]) -> list[EmailLog]:
-    """Return rows in the order of sending, with their site and entry, from the values of their `READ` fields."""
-    alias = connection.alias
+def in_order(found: Iterable[tuple[Any, ...]], log_ids: Sequence[int]) -> list[EmailLog]:
+    """Return rows in the order of sending, with their site and entry, from the values of their `READ` fields.
+
+    What is equally urgent and old comes as in `log_ids`, where planning has put together what says the same.
+    """
+    alias, place = connection.alias, {pk: number for number, pk in enumerate(log_ids)}
     rows = [_row(values, alias) for values in found]
-    rows.sort(key=attrgetter("priority", "next_attempt_at", "id"))
+    rows.sort(key=lambda row: (row.priority, row.next_attempt_at, place[row.id]))
     # Apart from the rows: mails of one slice are of few sites, and only a call has an entry.
     looks = sites.with_looks({row.site_id for row in rows})
     for row in rows:

@@ -24,6 +24,8 @@ DAY = date(2026, 3, 1)
 #: Mails of one run, fewer to try it.
 NUDGES = int(os.environ.get("CADENCE_BENCH_NUDGES", "20000"))
 RUNS = int(os.environ.get("CADENCE_BENCH_RUNS", "3"))
+#: Courses, and so cohorts, that the learners of a run are spread over in turn.
+COURSES = int(os.environ.get("CADENCE_BENCH_COURSES", "40"))
 OURS = "cadence"
 NAMES = {
     OURS: "Cadence",
@@ -42,7 +44,7 @@ def measure(number: int = NUDGES, *, runs: int = RUNS) -> None:
     """Print the figures of every design, run in turn, and how many times faster ours is."""
     if unknown := WANTED - set(NAMES):
         sys.exit(f"CADENCE_BENCH_DESIGNS: no such design: {', '.join(sorted(unknown))}; allowed: {', '.join(NAMES)}")
-    courses = data.make_courses(40)
+    courses = data.make_courses(COURSES)
     sink = RunningSink()
     # Set for this process too: the peers' queues are filled here.
     os.environ["EMAIL_URL"] = f"smtp://127.0.0.1:{sink.port}"

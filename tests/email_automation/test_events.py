@@ -206,6 +206,16 @@ def test_the_clock_looks_up_the_facts_of_its_day(kind: Kind, ann: Any, course: A
     assert f"Seq Scan on {table}" not in due.explain()
 
 
+@pytest.mark.parametrize("name", ["enrollment", "new_content"])
+def test_the_clock_takes_those_of_a_course_together(name: str) -> None:
+    courses = factories.CourseFactory.create_batch(2)
+    made = [factories.EnrollmentFactory(course=courses[number % 2], created_at=NOON) for number in range(6)]
+    for course in courses:
+        factories.ContentItemFactory(course=course, published_at=NOON)
+    pages = message.get(name).resolver().audience(Run.starting(name, 1, day=NOON.date()))
+    assert [row.target_id for page in pages for row in page] == [made[number].pk for number in (0, 2, 4, 1, 3, 5)]
+
+
 @EACH
 def test_the_clock_mails_nobody_a_second_time(kind: Kind, ann: Any, course: Any, committed: Commit) -> None:
     with committed():

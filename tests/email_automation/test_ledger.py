@@ -264,6 +264,14 @@ def test_urgent_rows_come_first_then_the_oldest() -> None:
     assert [row.pk for row in ledger.lease(sorted(order))] == order
 
 
+@pytest.mark.parametrize("briefly", [False, True])
+def test_what_is_equally_urgent_and_old_stays_in_the_order_given(briefly: bool) -> None:
+    rows = claim(4)
+    EmailLog.objects.filter(pk=rows[0].pk).update(priority=words.URGENT)
+    order = [rows[2].pk, rows[1].pk, rows[3].pk]
+    assert [row.pk for row in ledger.lease([*order, rows[0].pk], briefly=briefly)] == [rows[0].pk, *order]
+
+
 def test_each_message_has_its_own_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OTHER, "lease", timedelta(seconds=3600))
     (short,), (long,) = claim(), claim(run=Run.starting(OTHER.label(), django_settings.SITE_ID))

@@ -234,6 +234,21 @@ def test_in_the_order_of_the_learners(site: Site, c: Course) -> None:
     assert due(DAY3, site) == [user.pk for user in users]
 
 
+def test_with_those_of_the_same_course_and_of_several_where_the_first_is(
+    site: Site, c: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By the page's edges everything must be as it is within a page.
+    monkeypatch.setattr("email_automation.pipeline.resolver.AUDIENCE_PAGE", 2)
+    d = offered("D")
+    users = factories.UserFactory.create_batch(6)
+    for number, user in enumerate(users):
+        started(d if number % 2 else c, "07-29", user=user)
+    started(c, "07-29", user=users[3])
+    started(d, "07-29", user=users[0])
+    first, later = [users[0], users[2], users[3], users[4]], [users[1], users[5]]
+    assert due(DAY3, site) == [user.pk for user in [*first, *later]]
+
+
 @each_nudge
 def test_in_what_explain_says_too(site: Site, c: Course, name: str) -> None:
     resolver = message.get(name).resolver()

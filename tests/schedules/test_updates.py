@@ -103,6 +103,11 @@ def test_is_due_on_the_whole_day_that_lies_so_many_weeks_back(site: Site, c: Cou
     assert [draft.shared["week_highlights"] for draft in found] == [[f"week {week}"]] * 2
 
 
+def test_those_of_a_course_lie_together(site: Site, c: Course, d: Course) -> None:
+    made = [follows(course) for course in (c, d, c, d)]
+    assert due(site) == [made[number].pk for number in (0, 2, 1, 3)]
+
+
 def test_case_035_is_due_for_the_last_time_after_77_days(site: Site, c: Course) -> None:
     last = follows(c, "05-16")
     follows(c, "05-09")
