@@ -39,7 +39,7 @@ from .shape import Filled, Shape, token
 log = logging.getLogger(__name__)
 
 #: Cohorts that are kept; each holds about the size of one mail.
-MOST_SHAPES: Final = 200
+MOST_SHAPES: Final = 64
 #: Cohorts of the same templates, and of the same texts that are not empty, of which a mail is rendered in full too.
 PROOFS: Final = 3
 #: Names that ACE's renderer puts into every context: the whole message, and its channel.

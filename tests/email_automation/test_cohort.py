@@ -178,6 +178,19 @@ def test_a_cohort_is_rendered_once_and_the_first_three_once_more_to_prove_it(sit
     assert rendered.call_count == 2
 
 
+def test_the_cohort_not_met_for_longest_is_forgotten_first(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cohort, "MOST_SHAPES", 2)
+    mails = Mails("schedules.recurringnudge_day3", site, "en")
+    made = []
+    # Three to prove the templates, then others, of which two at a time are known.
+    for number in (0, 1, 2, 3, 4, 3, 5, 3, 4):
+        mails.share(course_name=f"Course {number}")
+        with renderings() as rendered:
+            check(mails.prepared(names("Ada", "B", "u")))
+        made.append(rendered.call_count - 1)
+    assert made == [2, 2, 2, 1, 1, 0, 1, 0, 1]
+
+
 def test_a_shape_that_does_not_give_the_first_mail_is_not_used(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     mails = Mails("schedules.recurringnudge_day3", site, "en")
     # As a filter would do that remembers whom it was called for.
