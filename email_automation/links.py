@@ -48,7 +48,7 @@ class SiteLinks:
         return tracked(url, source=self._source, campaign=self._campaign, term=self._term)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def tracked(url: str, *, source: str, campaign: str, term: str) -> str:
     """Return `url` with the utm values of a mail added; values that are in its query already stay, empty ones are left
     out.
