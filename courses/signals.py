@@ -47,7 +47,8 @@ auto_enrolled = Signal()
 
 Receiver = Callable[..., Any]
 
-ADDRESS = re.compile(r"\S+@\S+")
+# From where a word begins only: tried at each of its signs, a long word would take the square of its length.
+ADDRESS = re.compile(r"(?<!\S)\S+@\S+")
 QUOTED = re.compile(r"'[^']*'")
 
 

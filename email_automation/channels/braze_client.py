@@ -23,7 +23,9 @@ TAKEN: Final = ("success", "queued")
 RESET: Final = "X-RateLimit-Reset"
 # Seconds since 1970; a value in milliseconds is no such number.
 EPOCH: Final = re.compile(r"\d{1,11}(\.\d{1,9})?", re.ASCII)
-ADDRESS: Final = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+_SIGN: Final = r"[^\s<>\"'(),;:]"
+# From where a word begins only: tried at each of its signs, a long word would take the square of its length.
+ADDRESS: Final = re.compile(rf"(?<!{_SIGN}){_SIGN}+@{_SIGN}+")
 CONCEALED: Final = "…"
 #: Shorter ones tell nothing, and may be any word of a sentence.
 SHORTEST_CONCEALED: Final = 3

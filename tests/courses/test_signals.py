@@ -243,9 +243,17 @@ def test_passes_on_an_error_that_has_cost_the_transaction(listening: Any) -> Non
         EnrollmentFactory()
 
 
+def test_a_long_word_is_looked_at_once() -> None:
+    # In the square of its length it would take a quarter of an hour; the time limit of a test ends that.
+    long = "x" * 1_000_000
+    assert str(signals.without_personal_data(ValueError(f"ann@example.com {long}"))) == f"ValueError: <address> {long}"
+
+
 def test_logs_the_plain_error_when_there_is_nothing_to_hide() -> None:
     error = ValueError("no number")
     assert signals.without_personal_data(error) is error
     hidden = signals.without_personal_data(DatabaseError("duplicate key\nDETAIL: Key (email)=(a@b.c)"))
     assert str(hidden) == "DatabaseError: duplicate key"
+    hidden = signals.without_personal_data(ValueError("to <ann@example.com>, bob@example.com"))
+    assert str(hidden) == "ValueError: to <address> <address>"
     assert isinstance(IntegrityError(), DatabaseError)

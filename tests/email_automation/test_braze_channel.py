@@ -240,6 +240,11 @@ class TestNo:
         assert str(error) == f"{status} No, not … with …"
         assert len(braze.requests) == 1
 
+    def test_a_long_word_in_it_is_looked_at_once(self, channel: BrazeCampaignChannel, braze: BrazeStandIn) -> None:
+        # In the square of its length it would take minutes; the time limit of a test ends that.
+        braze.fail_next(status=400, message=f"u7@example.com {'x' * 800_000}")
+        assert str(failure(channel)).startswith("400 … xxx")
+
     def test_case_37_has_the_servers_words(
         self, channel: BrazeCampaignChannel, braze: BrazeStandIn, settings: Any
     ) -> None:
