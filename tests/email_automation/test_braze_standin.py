@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -470,7 +471,14 @@ class TestListening:
 
     def test_as_a_command_serves_until_interrupted(self) -> None:
         command = [sys.executable, "manage.py", "braze_standin", "--port", "0", "--settings", "test"]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A job in the background of a shell ignores Ctrl-C, and so would what it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         assert process.stdout is not None
         try:
             url = process.stdout.readline().strip().removeprefix("BRAZE_API_URL=")
@@ -479,7 +487,7 @@ class TestListening:
             assert requests.post(url + PATH, data=body, headers=headers, timeout=5).status_code == 201
             assert "u7@example.com" in requests.get(f"{url}/_standin/", timeout=5).text
         finally:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
 
     def test_as_a_command_says_in_one_line_what_it_cannot_use(self) -> None:
