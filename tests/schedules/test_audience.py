@@ -17,7 +17,7 @@ from email_automation.pipeline import message
 from schedules.models import Schedule
 from tests import factories
 
-from .scene import DAY, DAY3, DAY10, STARTED_FOR, at, configure, drafts, due, nudge, offered, run_of, started
+from .scene import DAY, DAY3, DAY10, STARTED_FOR, at, configure, crowd, drafts, due, nudge, offered, run_of, started
 
 pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
@@ -212,11 +212,10 @@ def test_case_090_by_one_query(site: Site, c: Course, name: str, listed: list[st
 def test_case_090_and_drafted_by_as_many_queries_for_one_as_for_a_hundred(site: Site, days: Any, courses: int) -> None:
     offers = [offered(f"C{number}", language="es") for number in range(courses)]
     SiteConfiguration.objects.create(site=site, org_filter=["edX"])
-    users = factories.UserFactory.create_batch(100)
+    schedules = crowd(offers, 100, "07-29", deadline="08-08")
+    users = [schedule.enrollment.user for schedule in schedules[::courses]]
     for user in users:
         factories.LearnerProfileFactory(user=user, language="fr")
-        for course in offers:
-            started(course, "07-29", user=user, deadline="08-08")
     counts = {}
     for number in (1, 10, 100):
         with CaptureQueriesContext(connection) as captured:
