@@ -152,7 +152,8 @@ class Resolver:
         """
         keys = self._keys(self.eligible(run))
         if self.content_path:
-            keys = keys.annotate(content=Min(self.content_path)).order_by("content", self.target_path)
+            # Under a name that no model is likely to have a field of.
+            keys = keys.annotate(lies_with=Min(self.content_path)).order_by("lies_with", self.target_path)
         else:
             keys = keys.order_by(self.target_path).distinct()
         for page in slices(_streamed(keys), self.page or AUDIENCE_PAGE):
