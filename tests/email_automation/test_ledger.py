@@ -552,9 +552,8 @@ def test_a_mail_to_reconsider_is_drafted_anew_by_whoever_comes_next() -> None:
 # Apps that follow outcomes
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
-    """What the message's app was told: (row, status)."""
+def heard_by_the_app(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    """Have the message's app follow outcomes from now on, and return what it will have been told: (row, status)."""
     heard: list[tuple[int, str]] = []
 
     def follow_rows(cls: type[MessageType], rows: Any) -> None:
@@ -563,6 +562,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
 
     monkeypatch.setattr(KIND, "on_finish", classmethod(follow_rows))
     return heard
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    return heard_by_the_app(monkeypatch)
 
 
 @pytest.mark.parametrize(

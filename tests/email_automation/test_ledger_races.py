@@ -126,7 +126,7 @@ def test_the_truth_and_a_doubt_that_meet_end_with_the_truth() -> None:
     for _ in range(5):
         (row,) = begun()
         silence(row)
-        at_once(lambda: finish(row, SENT), ledger.resolve_doubts)  # noqa: B023
+        at_once(lambda row=row: finish(row, SENT), ledger.resolve_doubts)
         assert status(row) == words.SENT
 
 

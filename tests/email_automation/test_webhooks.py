@@ -28,7 +28,7 @@ from email_automation.models import log as log_module
 from email_automation.pipeline import ledger, receipts, waiting
 from tests.factories import UserFactory, platform_site
 
-from .test_ledger import KIND, SENT, begin, begun, claim, finish, leased, silence
+from .test_ledger import KIND, SENT, begin, begun, claim, finish, heard_by_the_app, leased, silence
 from .test_ledger_races import at_once
 
 pytestmark = [
@@ -339,14 +339,7 @@ class TestFollowers:
 
     @pytest.fixture
     def told(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
-        heard: list[tuple[int, str]] = []
-
-        def follow_rows(cls: Any, rows: Any) -> None:
-            assert connection.in_atomic_block
-            heard.extend((row.pk, row.status) for row in rows)
-
-        monkeypatch.setattr(KIND, "on_finish", classmethod(follow_rows))
-        return heard
+        return heard_by_the_app(monkeypatch)
 
     @pytest.mark.parametrize(
         ("status", "fields"),
